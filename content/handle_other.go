@@ -1,0 +1,45 @@
+//go:build !linux && !darwin
+
+package content
+
+import (
+	"io"
+	"io/fs"
+	"os"
+)
+
+// handle is an open file.
+type handle struct{ f *os.File }
+
+func openHandle(path string) (handle, error) {
+	f, err := os.Open(path)
+	return handle{f}, err
+}
+
+func (h handle) file(string) *os.File { return h.f }
+
+func (h handle) close() error { return h.f.Close() }
+
+func (h handle) readFull(p []byte, off int64) error {
+	n, err := h.f.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (h handle) identity() (Identity, error) {
+	fi, err := h.f.Stat()
+	if err != nil {
+		return Identity{}, err
+	}
+	return IdentityOf(fi), nil
+}
+
+// IdentityOf returns the identity in the result of [os.Stat] or [os.Lstat].
+func IdentityOf(fi fs.FileInfo) Identity {
+	return Identity{Size: fi.Size(), Mtime: fi.ModTime().UnixNano()}
+}

@@ -1,0 +1,184 @@
+package content
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// ErrChanged is wrapped by every error that says that a file of the host is
+// no longer what it was when the tree was walked.
+var ErrChanged = errors.New("changed while the image was being built")
+
+// Backed is a source whose bytes lie contiguously in one open file of the
+// host, so that a writer may have the kernel copy them.
+type Backed interface {
+	Source
+	// Borrow opens the file, after checking that it is still the same file.
+	Borrow() (*Borrowed, error)
+}
+
+// Borrowed is an open file of the host. The source's first byte lies at
+// Offset.
+type Borrowed struct {
+	File   *os.File
+	Offset int64
+	// Return must be called once, after reading. It checks again that the
+	// file did not change, and its error makes what was read worthless.
+	Return func() error
+}
+
+// Dir is a directory of the host, known by its name in its parent, so that a
+// million files do not hold a million paths.
+type Dir struct {
+	Parent *Dir
+	Name   string // the whole path if Parent is nil
+}
+
+// Path returns the path of the host.
+func (d *Dir) Path() string {
+	if d.Parent == nil {
+		return d.Name
+	}
+	return join(d.Parent.Path(), d.Name)
+}
+
+func join(dir, name string) string {
+	if dir == "" || dir[len(dir)-1] == '/' {
+		return dir + name
+	}
+	return dir + "/" + name
+}
+
+// Identity is what must not change of a file of the host between the walk
+// that found it and the end of every read. Times are nanoseconds since 1970.
+// Where a system has no inode numbers or ctime they are zero.
+type Identity struct {
+	Inode        uint64
+	Size         int64
+	Mtime, Ctime int64
+}
+
+// HostFile is the content of a regular file of the host. It is opened for
+// each read and closed after it; before and after, its identity is compared
+// with what the walk saw.
+type HostFile struct {
+	dir  *Dir
+	name string
+	id   Identity
+}
+
+// NewHostFile returns the content of the file name in dir as the walk saw it.
+func NewHostFile(dir *Dir, name string, id Identity) *HostFile {
+	return &HostFile{dir: dir, name: name, id: id}
+}
+
+// StatHostFile returns the content of the file at path, links followed, as it
+// is now.
+func StatHostFile(path string) (*HostFile, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is not a regular file", path)
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return nil, err
+	}
+	return NewHostFile(nil, path, IdentityOf(fi)), nil
+}
+
+// Path returns the path of the host.
+func (f *HostFile) Path() string {
+	if f.dir == nil {
+		return f.name
+	}
+	return join(f.dir.Path(), f.name)
+}
+
+// Size returns the length in bytes that the walk saw.
+func (f *HostFile) Size() int64 { return f.id.Size }
+
+// Borrow implements [Backed].
+func (f *HostFile) Borrow() (*Borrowed, error) {
+	h, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	file := h.file(f.Path())
+	return &Borrowed{File: file, Return: func() error {
+		return errors.Join(f.check(h), file.Close())
+	}}, nil
+}
+
+// ReadAt implements [io.ReaderAt].
+func (f *HostFile) ReadAt(p []byte, off int64) (int, error) {
+	return readClamped(p, off, f.id.Size, func(p []byte, off int64) error {
+		h, err := f.open()
+		if err != nil {
+			return err
+		}
+		defer h.close()
+		switch err := h.readFull(p, off); {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return f.changed("is shorter than when it was found")
+		case err != nil:
+			return fmt.Errorf("%q: %w", f.Path(), pathless(err))
+		}
+		return f.check(h)
+	})
+}
+
+// open opens the file and checks that it is what the walk saw.
+func (f *HostFile) open() (handle, error) {
+	path := f.Path()
+	h, err := openHandle(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, f.changed("is gone")
+	}
+	if err != nil {
+		return h, fmt.Errorf("%q: %w", path, pathless(err))
+	}
+	if err := f.check(h); err != nil {
+		h.close()
+		return h, err
+	}
+	return h, nil
+}
+
+// check compares the identity of the open file with what the walk saw.
+func (f *HostFile) check(h handle) error {
+	now, err := h.identity()
+	if err != nil {
+		return fmt.Errorf("%q: %w", f.Path(), pathless(err))
+	}
+	was := f.id
+	switch {
+	case now == was:
+		return nil
+	case now.Inode != was.Inode:
+		return f.changed("was replaced by another file")
+	case now.Size != was.Size:
+		return f.changed(fmt.Sprintf("had %d bytes and now has %d", was.Size, now.Size))
+	case now.Mtime != was.Mtime:
+		return f.changed("was modified")
+	}
+	return f.changed("had its owner, mode, links or attributes changed")
+}
+
+func (f *HostFile) changed(how string) error {
+	return fmt.Errorf("%q %s: %w", f.Path(), how, ErrChanged)
+}
+
+// pathless strips the path from an error of package os: callers name it.
+func pathless(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,255 @@
+// Package spec is what the user asks for: the parameters of an image, their
+// defaults, and what is wrong with them.
+//
+//	image.yaml ─┐
+//	            ├─► Spec ──► Validate ──► all problems at once, or none
+//	flags ──────┘
+//
+// # Vocabulary
+//
+// A parameter is one thing that can be asked for. Parameters have the names
+// and the defaults of NixOS's make-disk-image.nix, plus a few of our own. One
+// table (see [Parameters]) knows all of them; the flags of the command line,
+// the JSON Schema (schema.json) and the manual (docs/parameters.md) derive
+// from it.
+//
+// A specification is a JSON or YAML mapping from parameters to values. Reading
+// is strict: an unknown parameter, a value of the wrong type, a key given
+// twice are problems that name the line and the column. A problem with one
+// parameter does not hide the problems of the others.
+//
+// # Paths
+//
+// A relative path in a specification that was read from a file starts at the
+// directory of that file; in a flag, or in a specification that was read from
+// standard input, at the working directory.
+package spec
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+//go:generate go run ./internal/generate
+
+// Layouts of [Spec.PartitionTableType].
+const (
+	LayoutNone        = "none"
+	LayoutLegacy      = "legacy"
+	LayoutLegacyBoot  = "legacy+boot"
+	LayoutLegacyGPT   = "legacy+gpt"
+	LayoutEFI         = "efi"
+	LayoutEFIXBOOTLDR = "efixbootldr"
+	LayoutHybrid      = "hybrid"
+)
+
+// Values of [Spec.Owners].
+const (
+	OwnersRoot = "root" // every file belongs to 0:0
+	OwnersKeep = "keep" // every file belongs to whom it belongs in the source
+)
+
+// Values of [Spec.Compat].
+const (
+	CompatCurrent = "current" // the arithmetic of the current make-disk-image.nix
+	CompatOlder   = "older"   // that of the one before bootSize was rounded
+)
+
+// Values of [Spec.FSProfile].
+const (
+	// ProfileUpstream is what mke2fs makes with its own configuration.
+	ProfileUpstream = "upstream"
+	// ProfileCompatible leaves out metadata_csum_seed and orphan_file, which
+	// boot loaders and kernels before about 2022 refuse.
+	ProfileCompatible = "compatible"
+)
+
+// FormatRaw is the one value of [Spec.Format] that this version writes.
+const FormatRaw = "raw"
+
+// Null is the value of [Spec.RootFSUID] that asks for no fixed identifier, as
+// null does in a specification. The empty string asks for the default.
+const Null = "null"
+
+// DefaultEpoch is the time, in seconds since 1970, of what is made without
+// [Spec.SourceDateEpoch]: 1980-01-01T00:00:00Z, as in the builds of nixpkgs.
+const DefaultEpoch = 315532800
+
+// Spec holds the value of every parameter. Make one with [New] or [Load], so
+// that what is not asked for has its default. The meaning of each field is
+// that of the parameter in the table ([Parameters], docs/parameters.md).
+//
+// The fields hold what was asked for, as it was written. After [Spec.Validate]
+// has returned nil, the methods give what it means.
+type Spec struct {
+	// What goes into the image.
+
+	Root       string    // a directory or a tar; "-" is a tar from standard input; "" is none
+	Owners     string    // OwnersRoot or OwnersKeep; "" is root for directories, keep for tars
+	Xattrs     []string  // patterns; nil is the default, see DefaultXattrs
+	Contents   []Content // merged over Root, in order
+	ConfigFile string    // becomes /etc/nixos/configuration.nix; "" is none
+
+	// The disk.
+
+	DiskSize           DiskSize
+	AdditionalSpace    Size
+	BootSize           Size   // with CompatOlder in the syntax of parted
+	PartitionTableType string // one of the Layout constants
+	Compat             string // CompatCurrent or CompatOlder
+
+	// The root file system.
+
+	FSType    string // "ext4"; "ext3" and "ext2" without a partition table
+	FSProfile string // ProfileUpstream or ProfileCompatible
+	Label     string
+
+	// Identity.
+
+	Deterministic bool
+	RootGPUID     string
+	RootFSUID     string // Null is none; "" is the default, see FSUUID
+	Seed          string // "" is RootGPUID
+
+	// The output.
+
+	Name     string
+	Format   string
+	BaseName string
+
+	// What a NixOS system and its boot loader need. This version refuses all
+	// values but those that ask for nothing.
+
+	System            string
+	ClosureInfo       string
+	StoreDir          string
+	AdditionalPaths   []string
+	CopyChannel       bool
+	Channel           string
+	OnlyNixStore      bool
+	InstallBootLoader bool
+	BootLoader        string
+	TouchEFIVars      bool
+	PostVM            string
+
+	// Accepted without effect: they are about the virtual machine that a
+	// native build does not need.
+
+	EFIFirmware  string
+	EFIVariables string
+	EFISMM       bool
+	MemSize      int64
+
+	// SourceDateEpoch is the value of the environment variable
+	// SOURCE_DATE_EPOCH, "" if it is unset. It is not a parameter: whoever
+	// makes the Spec copies it from the environment.
+	SourceDateEpoch string
+
+	origin map[string]string // where the value of a parameter was given
+	broken map[string]bool   // parameters whose value could not be read
+}
+
+// Content is an element of [Spec.Contents]: files to put into the image.
+type Content struct {
+	Source string // a file or directory of the host; with '*' a pattern
+	Target string // where it goes: a path in the image
+	Mode   string // octal or symbolic; "" keeps the modes
+	User   string // numeric; "" for the default
+	Group  string // numeric; "" for the default
+}
+
+// DiskSize is the size of the disk. The zero value is automatic.
+type DiskSize struct {
+	Mode DiskSizeMode
+	MiB  int64 // with DiskSizeFixed
+}
+
+// DiskSizeMode says how the size of the disk is found.
+type DiskSizeMode int
+
+const (
+	DiskSizeAuto  DiskSizeMode = iota // from the content and additionalSpace, by the formula of make-disk-image.nix
+	DiskSizeMin                       // the smallest that holds the content, plus additionalSpace
+	DiskSizeFixed                     // as given
+)
+
+// String returns the size as it is written in a specification.
+func (d DiskSize) String() string {
+	switch d.Mode {
+	case DiskSizeAuto:
+		return "auto"
+	case DiskSizeMin:
+		return "min"
+	default:
+		return fmt.Sprint(d.MiB)
+	}
+}
+
+// DefaultXattrs are the extended attributes that are taken from directories
+// of the host when [Spec.Xattrs] is nil, so that labels which belong to the
+// host (security.selinux and the like) stay there.
+func DefaultXattrs() []string {
+	return []string{"user.*", "security.capability", "system.posix_acl_access", "system.posix_acl_default"}
+}
+
+// New returns a Spec with the defaults.
+func New() *Spec {
+	s := &Spec{}
+	for _, p := range table {
+		p.setDefault(s)
+	}
+	return s
+}
+
+// Epoch returns the time, in seconds since 1970, of what the build makes
+// itself. If clamp is true, no file may be later.
+func (s *Spec) Epoch() (seconds int64, clamp bool) {
+	if s.SourceDateEpoch == "" {
+		return DefaultEpoch, false
+	}
+	seconds, err := ParseEpoch(s.SourceDateEpoch)
+	if err != nil {
+		return DefaultEpoch, false
+	}
+	return seconds, true
+}
+
+// RootUUID returns the GPT identifier of the root partition.
+func (s *Spec) RootUUID() uuid.UUID {
+	id, _ := ParseUUID(s.RootGPUID)
+	return id
+}
+
+// FSUUID returns the identifier of the root file system. Without one (ok is
+// false) the specification leaves it open: rootFSUID is null, or it is not
+// given and the file system is none to which make-disk-image.nix gives one.
+func (s *Spec) FSUUID() (id uuid.UUID, ok bool) {
+	text := s.RootFSUID
+	if text == "" && s.FSType == "ext4" {
+		text = s.RootGPUID
+	}
+	if text == "" || text == Null {
+		return uuid.UUID{}, false
+	}
+	id, err := ParseUUID(text)
+	return id, err == nil
+}
+
+// SeedUUID returns the seed of all identifiers that are neither given nor
+// fixed by make-disk-image.nix.
+func (s *Spec) SeedUUID() uuid.UUID {
+	if s.Seed == "" {
+		return s.RootUUID()
+	}
+	id, _ := ParseUUID(s.Seed)
+	return id
+}
+
+// Owner returns the numeric owner of a content's files, or ok = false if none
+// was asked for.
+func (c Content) Owner() (uid, gid uint32, ok bool) {
+	uid, errUser := parseOwner(c.User)
+	gid, errGroup := parseOwner(c.Group)
+	return uid, gid, errUser == nil && errGroup == nil
+}

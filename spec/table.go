@@ -1,0 +1,276 @@
+package spec
+
+// Groups of the manual.
+const (
+	groupTree     = "What goes into the image"
+	groupDisk     = "The disk and its partitions"
+	groupFS       = "The root file system"
+	groupIdentity = "Identity and determinism"
+	groupOutput   = "The output"
+	groupNixOS    = "NixOS systems and boot loaders"
+	groupVM       = "Without effect on native builds"
+)
+
+// table is the one place that knows all parameters.
+var table = []*Parameter{
+	{
+		Name: "root", Group: groupTree, Kind: KindPath, Nullable: true, State: Native,
+		Summary: "directory or tar that becomes the root file system",
+		Detail: `A directory of the host, or a tar: plain, or compressed with gzip or zstd. What it is is
+found by looking at it, not at its name. "-" is a tar from standard input. A plain tar file is read in
+place; a pipe or a compressed tar is unpacked once, to an unlinked file (see ‘--spool’).
+
+What lies below the mount point of a boot partition (‘/boot’; with the layout efixbootldr ‘/efi’
+for the ESP and ‘/boot’ for BOOT) goes into that partition.`,
+		field: func(s *Spec) any { return &s.Root },
+	},
+	{
+		Name: "contents", Group: groupTree, Kind: KindContents, State: Native,
+		Summary: "files and directories to merge over the root",
+		Detail: `A list of ‘{source, target, mode, user, group}’, merged over the root in order.
+
+- ‘source’ is a file or directory of the host. A directory becomes ‘target’, and so does a file; a
+  symbolic link stays one. With a ‘*’ it is a pattern: every match goes into the directory ‘target’.
+  A pattern without a match is an error, and ‘*’ does not match a leading dot.
+- ‘target’ is a path in the image, with or without a leading slash. A target that an earlier entry has
+  made, also as a parent, is an error (‘duplicate entry TARGET -> SOURCE’), unless ‘source’ is a
+  pattern. Over the root, entries replace.
+- ‘mode’ is octal, such as ‘"755"’, or symbolic as rsync and chmod know it, such as
+  ‘"u=rwX,go=rX"’. It applies to files and directories alike, recursively; not to symbolic links.
+- ‘user’ and ‘group’ own the files. They are numbers; names are not supported in this version. Either both
+  are given or none.
+
+As a flag: ‘--contents source=PATH,target=PATH[,mode=MODE][,user=UID,group=GID]’, or a JSON object where a
+path holds a comma.`,
+		field: func(s *Spec) any { return &s.Contents },
+	},
+	{
+		Name: "configFile", Group: groupTree, Kind: KindPath, Nullable: true, State: Native,
+		Summary: "file that becomes /etc/nixos/configuration.nix",
+		Detail:  "It wins over ‘contents’ and ‘root’.",
+		field:   func(s *Spec) any { return &s.ConfigFile },
+	},
+	{
+		Name: "owners", Group: groupTree, Kind: KindChoice, Nullable: true, State: Native,
+		Allowed: []string{OwnersRoot, OwnersKeep},
+		Derived: "‘root’ for a directory, ‘keep’ for a tar",
+		Summary: "whether files keep their owners or belong to root",
+		Detail: `‘root’ gives every file to 0:0, as make-disk-image.nix does; ‘keep’ keeps the numeric owners of the
+source. A directory of the host usually belongs to whoever unpacked it, a tar knows the real owners: hence
+the default. ‘user’ and ‘group’ of ‘contents’ apply in any case.`,
+		field: func(s *Spec) any { return &s.Owners },
+	},
+	{
+		Name: "xattrs", Group: groupTree, Kind: KindStrings, Nullable: true, State: Native,
+		Derived: "for directories ‘user.*’, ‘security.capability’ and POSIX ACLs; for a tar all",
+		Summary: "patterns of the extended attributes to take",
+		Detail: `A list of patterns of full names, in which ‘*’ stands for any characters: ‘"user.*"’,
+‘"security.selinux"’, ‘"*"’. It replaces the default; the empty list takes none. POSIX ACLs are
+‘system.posix_acl_access’ and ‘system.posix_acl_default’. The default leaves out the labels of the host's own
+security modules, which would mean nothing, or something else, in the image.`,
+		field: func(s *Spec) any { return &s.Xattrs },
+	},
+
+	{
+		Name: "diskSize", Group: groupDisk, Kind: KindDiskSize, Default: "auto", State: Native,
+		Summary: `size of the disk: "auto", "min", or a number of MiB`,
+		Detail: `- ‘auto’ is the size that make-disk-image.nix finds: from the number and the sizes of the files,
+  ‘additionalSpace’, and what the partition table needs. Where that cannot hold the content with 10 % and 4,096
+  inodes free, it is raised to the smallest size that can; ‘diskwright plan’ says so.
+- ‘min’ is that smallest size plus ‘additionalSpace’, exact to the mebibyte.
+- A number is the size in MiB (1,048,576 bytes). ‘additionalSpace’ has no effect then.`,
+		field: func(s *Spec) any { return &s.DiskSize },
+	},
+	{
+		Name: "additionalSpace", Group: groupDisk, Kind: KindSize, Default: "512M", State: Native,
+		Summary: "free space to add to an automatic disk size",
+		Detail:  `Only with ‘diskSize’ auto or min. Written as described under [sizes](#sizes).`,
+		field:   func(s *Spec) any { return &s.AdditionalSpace },
+	},
+	{
+		Name: "bootSize", Group: groupDisk, Kind: KindSize, Default: "256M", State: Native,
+		Summary: "where the boot partition ends",
+		Detail: `Only with the layouts legacy+boot, efi, efixbootldr and hybrid. Written as described under
+[sizes](#sizes). As in make-disk-image.nix it is the offset of the partition's end, not its size, and
+always rounded up to the next whole MiB: 256M ends the partition at 257 MiB, so that the ESP of efi and hybrid, which
+starts at 8 MiB, has 249 MiB; BOOT of legacy+boot, from 1 MiB, 256 MiB; BOOT of efixbootldr, from 100 MiB, 157 MiB.
+
+With ‘compat: older’ it is what parted takes: 256M and 256MB are millions of bytes there, 256MiB are MiB. With an
+automatic disk size it must be a size as numfmt reads it too, which leaves ‘256M’.`,
+		field: func(s *Spec) any { return &s.BootSize },
+	},
+	{
+		Name: "partitionTableType", Group: groupDisk, Kind: KindChoice, Default: LayoutLegacy, State: Native,
+		Allowed: []string{LayoutLegacy, LayoutLegacyBoot, LayoutLegacyGPT, LayoutEFI, LayoutEFIXBOOTLDR, LayoutHybrid, LayoutNone},
+		Summary: "layout of the disk",
+		Detail: `- ‘none’: no partition table; the image is the bare root file system.
+- ‘legacy’: MBR; root from 1 MiB to the end.
+- ‘legacy+boot’: MBR; a FAT partition for ‘/boot’ from 1 MiB, then root.
+- ‘legacy+gpt’: GPT; a BIOS boot partition from 1 to 2 MiB, then root.
+- ‘efi’: GPT; the ESP, mounted at ‘/boot’, from 8 MiB, then root.
+- ‘efixbootldr’: GPT; the ESP, mounted at ‘/efi’, from 8 to 100 MiB, BOOT, mounted at ‘/boot’, then root.
+- ‘hybrid’: as efi, and a BIOS boot partition in the first MiB.`,
+		field: func(s *Spec) any { return &s.PartitionTableType },
+	},
+	{
+		Name: "compat", Group: groupDisk, Kind: KindChoice, Default: CompatCurrent, State: Native,
+		Allowed: []string{CompatCurrent, CompatOlder},
+		Summary: "which make-disk-image.nix to calculate like",
+		Detail: `‘older’ selects the partition arithmetic and the rounding of the make-disk-image.nix from before bootSize was
+rounded to MiB. It knows the layouts none, legacy, legacy+gpt, efi and hybrid only.`,
+		field: func(s *Spec) any { return &s.Compat },
+	},
+
+	{
+		Name: "fsType", Group: groupFS, Kind: KindChoice, Default: "ext4", State: Native,
+		Allowed: []string{"ext4", "ext3", "ext2"},
+		Summary: "type of the root file system",
+		Detail:  "‘ext3’ and ‘ext2’ only without a partition table (‘partitionTableType: none’).",
+		field:   func(s *Spec) any { return &s.FSType },
+	},
+	{
+		Name: "fsProfile", Group: groupFS, Kind: KindChoice, Default: ProfileUpstream, State: Native,
+		Allowed: []string{ProfileUpstream, ProfileCompatible},
+		Summary: "features of the root file system",
+		Detail: `‘upstream’ has the features that mke2fs gives with its own configuration. ‘compatible’ leaves out
+‘metadata_csum_seed’ and ‘orphan_file’, for kernels, boot loaders and e2fsprogs from before about 2022.`,
+		field: func(s *Spec) any { return &s.FSProfile },
+	},
+	{
+		Name: "label", Group: groupFS, Kind: KindString, Default: "nixos", State: Native,
+		Summary: "label of the root file system",
+		Detail:  "At most 16 bytes. With ‘onlyNixStore’ the default is ‘nix-store’.",
+		field:   func(s *Spec) any { return &s.Label },
+	},
+
+	{
+		Name: "deterministic", Group: groupIdentity, Kind: KindBool, Default: true, State: Native,
+		Summary: "same inputs, same bytes",
+		Detail: `If false, every identifier that is not given (the disk's, the partitions', the file systems') is random, as
+make-disk-image.nix leaves them.`,
+		field: func(s *Spec) any { return &s.Deterministic },
+	},
+	{
+		Name: "rootGPUID", Group: groupIdentity, Kind: KindUUID, Default: "F222513B-DED1-49FA-B591-20CE86A2FE7F", State: Native,
+		Summary: "GPT identifier of the root partition",
+		Detail: `With the layouts efi, efixbootldr and hybrid. In legacy+gpt the root partition has the identifier
+970C694F-AFD0-4B99-B750-CDB7A329AB6F whatever is given here, as make-disk-image.nix really makes it.`,
+		field: func(s *Spec) any { return &s.RootGPUID },
+	},
+	{
+		Name: "rootFSUID", Group: groupIdentity, Kind: KindUUID, Nullable: true, State: Native,
+		Derived: "‘rootGPUID’ for ext4, null otherwise",
+		Summary: "UUID of the root file system",
+		Detail: `Null leaves it to the seed, and is an error for a deterministic ext4, as in make-disk-image.nix. As a flag, null
+is written ‘--root-fsuid null’.`,
+		field: func(s *Spec) any { return &s.RootFSUID },
+	},
+	{
+		Name: "seed", Group: groupIdentity, Kind: KindUUID, Nullable: true, State: Native,
+		Derived: "‘rootGPUID’",
+		Summary: "UUID that all other identifiers are derived from",
+		Detail: `What make-disk-image.nix leaves random even where it is deterministic (the MBR's disk signature, the seed of ext4's
+directory hashes, the journal's UUID, …) is an HMAC of this seed and the identifier's role: not of any path, and
+not of the rest of the specification. Images with equal seeds share these identifiers.`,
+		field: func(s *Spec) any { return &s.Seed },
+	},
+
+	{
+		Name: "baseName", Group: groupOutput, Kind: KindString, Default: "nixos", State: Native,
+		Summary: "name of the image file, without its extension",
+		field:   func(s *Spec) any { return &s.BaseName },
+	},
+	{
+		Name: "format", Group: groupOutput, Kind: KindChoice, Default: FormatRaw, State: Native,
+		Allowed: []string{FormatRaw},
+		Summary: "format of the image file",
+		Detail:  "‘qcow2’, ‘qcow2-compressed’, ‘vdi’ and ‘vpc’ are not in this version.",
+		field:   func(s *Spec) any { return &s.Format },
+	},
+
+	{
+		Name: "system", Group: groupNixOS, Kind: KindPath, Nullable: true, State: NotYet,
+		Summary: "NixOS system to install: the store path of its toplevel",
+		field:   func(s *Spec) any { return &s.System },
+	},
+	{
+		Name: "closureInfo", Group: groupNixOS, Kind: KindPath, Nullable: true, State: NotYet,
+		Summary: "closure of the system, as nixpkgs' closureInfo writes it",
+		field:   func(s *Spec) any { return &s.ClosureInfo },
+	},
+	{
+		Name: "storeDir", Group: groupNixOS, Kind: KindPath, Nullable: true, State: NotYet,
+		Summary: "directory that holds the store paths on this machine",
+		field:   func(s *Spec) any { return &s.StoreDir },
+	},
+	{
+		Name: "additionalPaths", Group: groupNixOS, Kind: KindPaths, State: NotYet,
+		Summary: "further store paths to copy into the image",
+		field:   func(s *Spec) any { return &s.AdditionalPaths },
+	},
+	{
+		Name: "copyChannel", Group: groupNixOS, Kind: KindBool, Default: false, State: NotYet,
+		Summary: "put a Nix channel into the image",
+		Detail:  "Without ‘system’ the default is false (make-disk-image.nix, which always has a system: true).",
+		field:   func(s *Spec) any { return &s.CopyChannel },
+	},
+	{
+		Name: "channel", Group: groupNixOS, Kind: KindPath, Nullable: true, State: NotYet,
+		Summary: "store path of the channel to put into the image",
+		field:   func(s *Spec) any { return &s.Channel },
+	},
+	{
+		Name: "onlyNixStore", Group: groupNixOS, Kind: KindBool, Default: false, State: NotYet,
+		Summary: "make an image of the Nix store alone",
+		field:   func(s *Spec) any { return &s.OnlyNixStore },
+	},
+	{
+		Name: "installBootLoader", Group: groupNixOS, Kind: KindBool, Default: false, State: NotYet,
+		Summary: "install the system's boot loader",
+		Detail:  "Without ‘system’ and ‘bootLoader’ the default is false (make-disk-image.nix, which always has a system: true).",
+		field:   func(s *Spec) any { return &s.InstallBootLoader },
+	},
+	{
+		Name: "bootLoader", Group: groupNixOS, Kind: KindString, Nullable: true, State: NotYet,
+		Summary: "boot loader to install, and its options",
+		field:   func(s *Spec) any { return &s.BootLoader },
+	},
+	{
+		Name: "touchEFIVars", Group: groupNixOS, Kind: KindBool, Default: false, State: NotYet,
+		Summary: "write efi-vars.fd with the boot entries",
+		Detail:  "Only with the layouts hybrid, efi, efixbootldr and legacy+gpt.",
+		field:   func(s *Spec) any { return &s.TouchEFIVars },
+	},
+	{
+		Name: "postVM", Group: groupNixOS, Kind: KindString, Default: "", State: NotYet,
+		Summary: "shell code to run when the image is complete",
+		field:   func(s *Spec) any { return &s.PostVM },
+	},
+
+	{
+		Name: "name", Group: groupVM, Kind: KindString, Default: "nixos-disk-image", State: NoEffect,
+		Summary: "name of the Nix derivation",
+		field:   func(s *Spec) any { return &s.Name },
+	},
+	{
+		Name: "memSize", Group: groupVM, Kind: KindInteger, Default: int64(1024), State: NoEffect,
+		Summary: "memory of the virtual machine in MiB",
+		field:   func(s *Spec) any { return &s.MemSize },
+	},
+	{
+		Name: "efiFirmware", Group: groupVM, Kind: KindPath, Nullable: true, State: NoEffect,
+		Summary: "firmware of the virtual machine",
+		field:   func(s *Spec) any { return &s.EFIFirmware },
+	},
+	{
+		Name: "efiVariables", Group: groupVM, Kind: KindPath, Nullable: true, State: NoEffect,
+		Summary: "template of the firmware's variables",
+		Detail:  "Without ‘touchEFIVars’, which uses it.",
+		field:   func(s *Spec) any { return &s.EFIVariables },
+	},
+	{
+		Name: "efiSMM", Group: groupVM, Kind: KindBool, Default: false, State: NoEffect,
+		Summary: "whether the firmware needs system management mode",
+		field:   func(s *Spec) any { return &s.EFISMM },
+	},
+}

@@ -1,0 +1,363 @@
+package spec
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+const (
+	// labelMax is the length of s_volume_name in ext4's superblock.
+	labelMax = 16
+	// nameMax is the longest file name of Linux and macOS.
+	nameMax = 255
+	// diskSizeMax is the largest diskSize in MiB: the 1 EiB of a disk map.
+	diskSizeMax = 1 << 40
+)
+
+// extensions are the formats of make-disk-image.nix and of this version, and
+// the extension of their files.
+var extensions = map[string]string{
+	FormatRaw:          ".img",
+	"qcow2":            ".qcow2",
+	"qcow2-compressed": ".qcow2",
+	"vdi":              ".vdi",
+	"vpc":              ".vhd",
+}
+
+// Filename returns the name of the image file.
+func (s *Spec) Filename() string { return s.BaseName + extensions[s.Format] }
+
+// Validate checks everything that can be known without looking at a file. It
+// returns nil or [Problems]. Values that could not even be read are not
+// checked again.
+func (s *Spec) Validate() error {
+	v := &validator{spec: s}
+	v.notYet()
+	v.tree()
+	v.disk()
+	v.fileSystem()
+	v.identity()
+	v.output()
+	v.assertions()
+	if len(v.problems) == 0 {
+		return nil
+	}
+	return v.problems
+}
+
+// validator collects the problems of a Spec.
+type validator struct {
+	spec     *Spec
+	problems Problems
+}
+
+// fail adds a problem with a parameter, unless its value could not be read.
+func (v *validator) fail(parameter, format string, args ...any) {
+	v.failWith(parameter, fmt.Errorf(format, args...))
+}
+
+func (v *validator) failWith(parameter string, err error) {
+	if v.readable(parameter) {
+		v.problems = append(v.problems, Problem{v.spec.where(parameter), parameter, err})
+	}
+}
+
+// readable reports whether a parameter's value is what was asked for.
+func (v *validator) readable(parameter string) bool {
+	return !v.spec.broken[topLevel(parameter)]
+}
+
+// topLevel returns the parameter that "contents[2].mode" belongs to.
+func topLevel(parameter string) string {
+	name, _, _ := strings.Cut(parameter, "[")
+	return name
+}
+
+// where returns the place at which a value was given, or the nearest one known
+// around it.
+func (s *Spec) where(parameter string) string {
+	for {
+		if place, ok := s.origin[parameter]; ok {
+			return place
+		}
+		end := max(strings.LastIndexByte(parameter, '.'), strings.LastIndexByte(parameter, '['))
+		if end < 0 {
+			return ""
+		}
+		parameter = parameter[:end]
+	}
+}
+
+// notYet refuses what a later version will do.
+func (v *validator) notYet() {
+	for _, p := range table {
+		if p.State == NotYet && p.asks(v.spec) {
+			v.fail(p.Name, "%s", notSupported)
+		}
+	}
+}
+
+const notSupported = "not supported in this version"
+
+// asks reports whether a parameter's value asks for anything: whether it is
+// not false, empty or null.
+func (p *Parameter) asks(s *Spec) bool {
+	value := reflect.ValueOf(p.field(s)).Elem()
+	if value.Kind() == reflect.Slice {
+		return value.Len() > 0
+	}
+	return !value.IsZero()
+}
+
+// choice checks a parameter that has a set of allowed values.
+func (v *validator) choice(name, value string) bool {
+	p := lookup(name)
+	if slices.Contains(p.Allowed, value) || value == "" && p.Nullable {
+		return true
+	}
+	v.fail(name, "%q is unknown; it must be %s%s", value, alternatives(p.Allowed), suggestion(value, p.Allowed))
+	return false
+}
+
+func (v *validator) tree() {
+	s := v.spec
+	if s.Root == "" && len(s.Contents) == 0 && s.ConfigFile == "" && !s.broken["root"] && !s.broken["contents"] && !v.asksForSystem() {
+		v.fail("root", "nothing to put into the image; give a directory or a tar, or contents")
+	}
+	for _, name := range []string{"root", "configFile"} {
+		v.noNUL(name, *lookup(name).field(s).(*string))
+	}
+	v.choice("owners", s.Owners)
+	for i, pattern := range s.Xattrs {
+		if pattern == "" {
+			v.fail(fmt.Sprintf("xattrs[%d]", i), "the pattern is empty; it must be a name such as \"user.*\"")
+		}
+	}
+	for i, c := range s.Contents {
+		v.content(fmt.Sprintf("contents[%d]", i), c)
+	}
+}
+
+// asksForSystem reports whether the content is to come from a part that is not
+// built yet: then it is that part that is missing, not the root.
+func (v *validator) asksForSystem() bool {
+	return v.spec.System != "" || v.spec.ClosureInfo != "" || v.spec.OnlyNixStore || len(v.spec.AdditionalPaths) > 0
+}
+
+func (v *validator) noNUL(name, value string) {
+	if strings.ContainsRune(value, 0) {
+		v.fail(name, "%q has a NUL byte, which no name can have", value)
+	}
+}
+
+func (v *validator) content(name string, c Content) {
+	if c.Source == "" {
+		v.fail(name+".source", "must be given: a file, a directory or a pattern")
+	}
+	if c.Target == "" {
+		v.fail(name+".target", "must be given: a path in the image")
+	}
+	v.noNUL(name+".source", c.Source)
+	v.noNUL(name+".target", c.Target)
+	for part := range strings.SplitSeq(c.Target, "/") {
+		if part == ".." || part == "." {
+			v.fail(name+".target", "%q has the component %q; it must be a plain path in the image", c.Target, part)
+			break
+		} else if len(part) > nameMax {
+			v.fail(name+".target", "%q has a name of more than %d bytes", c.Target, nameMax)
+			break
+		}
+	}
+	if c.Mode != "" {
+		if err := checkMode(c.Mode); err != nil {
+			v.failWith(name+".mode", err)
+		}
+	}
+	if c.User != "" {
+		if _, err := parseOwner(c.User); err != nil {
+			v.failWith(name+".user", err)
+		}
+	}
+	if c.Group != "" {
+		if _, err := parseOwner(c.Group); err != nil {
+			v.failWith(name+".group", err)
+		}
+	}
+}
+
+func (v *validator) disk() {
+	s := v.spec
+	if s.DiskSize.Mode == DiskSizeFixed && (s.DiskSize.MiB < 1 || s.DiskSize.MiB > diskSizeMax) {
+		v.fail("diskSize", "%d MiB is out of range; it must be from 1 to %d", s.DiskSize.MiB, int64(diskSizeMax))
+	}
+	v.size("additionalSpace", s.AdditionalSpace)
+	if s.Compat != CompatOlder {
+		v.size("bootSize", s.BootSize)
+	} else {
+		v.bootSizeOlder()
+	}
+	if v.choice("compat", s.Compat) && s.Compat == CompatOlder &&
+		(s.PartitionTableType == LayoutLegacyBoot || s.PartitionTableType == LayoutEFIXBOOTLDR) {
+		v.fail("partitionTableType", "%q is unknown to the older make-disk-image.nix (compat: older); "+
+			"it must be none, legacy, legacy+gpt, efi or hybrid", s.PartitionTableType)
+	}
+}
+
+func (v *validator) size(name string, size Size) {
+	if _, err := size.Bytes(); err != nil {
+		v.failWith(name, err)
+	}
+}
+
+// bootSizeOlder checks a bootSize that is parted's. The older
+// make-disk-image.nix puts it through numfmt too where it adds up the
+// automatic size, for the layouts that have an ESP.
+func (v *validator) bootSizeOlder() {
+	s := v.spec
+	if s.DiskSize.Mode == DiskSizeAuto && (s.PartitionTableType == LayoutEFI || s.PartitionTableType == LayoutHybrid) {
+		if _, err := s.BootSize.Bytes(); err != nil {
+			v.fail("bootSize", "%w; with compat older and an automatic disk size, numfmt must be able to read it, too", err)
+		}
+	}
+}
+
+func (v *validator) fileSystem() {
+	s := v.spec
+	switch s.FSType {
+	case "ext4":
+	case "ext2", "ext3": // only with none, says an assertion
+	case "xfs", "btrfs", "f2fs", "jfs", "reiserfs", "bcachefs", "nilfs2", "vfat", "exfat", "ntfs", "erofs", "squashfs":
+		v.fail("fsType", "%q cannot be built, by make-disk-image.nix neither; it must be ext4, or ext3 or ext2 without a partition table", s.FSType)
+	case "zfs":
+		v.fail("fsType", "%q is %s; it must be ext4, or ext3 or ext2 without a partition table", s.FSType, notSupported)
+	default:
+		v.choice("fsType", s.FSType)
+	}
+	v.choice("fsProfile", s.FSProfile)
+	if len(s.Label) > labelMax {
+		v.fail("label", "%q has %d bytes; ext4 can hold %d", s.Label, len(s.Label), labelMax)
+	}
+	v.noNUL("label", s.Label)
+}
+
+func (v *validator) identity() {
+	s := v.spec
+	v.uuid("rootGPUID", s.RootGPUID)
+	if s.RootFSUID != "" && s.RootFSUID != Null {
+		v.uuid("rootFSUID", s.RootFSUID)
+	}
+	if s.Seed != "" {
+		v.uuid("seed", s.Seed)
+	}
+	if s.SourceDateEpoch != "" {
+		if _, err := ParseEpoch(s.SourceDateEpoch); err != nil {
+			v.problems = append(v.problems, Problem{Where: "SOURCE_DATE_EPOCH", Err: err})
+		}
+	}
+}
+
+func (v *validator) uuid(name, value string) {
+	if _, err := ParseUUID(value); err != nil {
+		v.failWith(name, err)
+	}
+}
+
+func (v *validator) output() {
+	s := v.spec
+	if _, known := extensions[s.Format]; known && s.Format != FormatRaw {
+		v.fail("format", "%q is %s, which writes raw only", s.Format, notSupported)
+	} else if !known {
+		v.choice("format", s.Format)
+	}
+	v.fileName("baseName", s.BaseName, len(extensions[s.Format]))
+	v.fileName("name", s.Name, 0)
+	if s.MemSize < 1 {
+		v.fail("memSize", "%d is out of range; it must be at least 1 (MiB)", s.MemSize)
+	}
+}
+
+// fileName checks what becomes a file name together with suffix bytes more.
+func (v *validator) fileName(name, value string, suffix int) {
+	switch {
+	case value == "":
+		v.fail(name, "must not be empty")
+	case value == "." || value == "..":
+		v.fail(name, "%q is a directory, not a name", value)
+	case strings.Contains(value, "/"):
+		v.fail(name, "%q has a slash; it must be a name, not a path", value)
+	case len(value)+suffix > nameMax:
+		v.fail(name, "%q has %d bytes; there is room for %d", value, len(value), nameMax-suffix)
+	}
+	v.noNUL(name, value)
+}
+
+// assertions are those of make-disk-image.nix, with its messages.
+func (v *validator) assertions() {
+	s := v.spec
+	layouts := lookup("partitionTableType").Allowed
+	if !slices.Contains(layouts, s.PartitionTableType) {
+		v.fail("partitionTableType", "partitionTableType must be one of [ \"%s\" ], but is: %q%s",
+			strings.Join(layouts, `" "`), s.PartitionTableType, suggestion(s.PartitionTableType, layouts))
+	}
+	if s.FSType == "ext4" && s.Deterministic && s.RootFSUID == Null {
+		v.fail("rootFSUID", "In deterministic mode with a ext4 partition, rootFSUID must be non-null, by default, it is equal to rootGPUID.")
+	}
+	if s.PartitionTableType != LayoutNone && s.FSType != "ext4" && v.readable("partitionTableType") {
+		v.fail("fsType", "to produce a partition table, we need to use -E offset flag which is support only for fsType = ext4")
+	}
+	if s.TouchEFIVars && !slices.Contains([]string{LayoutHybrid, LayoutEFI, LayoutEFIXBOOTLDR, LayoutLegacyGPT}, s.PartitionTableType) {
+		v.fail("touchEFIVars", "EFI variables can be used only with a partition table of type: hybrid, efi, efixbootldr, or legacy+gpt.")
+	}
+	if s.OnlyNixStore && (len(s.Contents) > 0 || s.ConfigFile != "" || s.InstallBootLoader) {
+		v.fail("onlyNixStore", "In a only Nix store image, the contents must be empty, no configuration must be provided and no bootloader should be installed.")
+	}
+	for i, c := range s.Contents {
+		if (c.User == "") != (c.Group == "") {
+			v.fail(fmt.Sprintf("contents[%d]", i), "Contents of the disk image should set none of {user, group} or both at the same time.")
+		}
+	}
+}
+
+// checkMode checks a mode of [Content]: items between commas, each of them
+// octal digits or, as in chmod(1), who, operators and permissions. As rsync's
+// --chmod has it, an item may begin with D or F for directories or files only.
+func checkMode(mode string) error {
+	bad := func(why string) error {
+		return fmt.Errorf("%q is not a mode: %s; it must be octal, such as \"755\", or symbolic, such as \"u=rwX,go=rX\"", mode, why)
+	}
+	for item := range strings.SplitSeq(mode, ",") {
+		rest := strings.TrimLeft(item, "DF")
+		if len(item)-len(rest) > 1 {
+			return bad("D and F exclude each other")
+		}
+		if digits := strings.TrimLeft(rest, "01234567"); rest != "" && digits == "" {
+			if len(strings.TrimLeft(rest, "0")) > 4 {
+				return bad("more than four octal digits")
+			}
+			continue
+		}
+		operators := strings.TrimLeft(rest, "ugoa")
+		if operators == "" || !strings.Contains("+-=", operators[:1]) {
+			return bad("an item has none of + - =")
+		}
+		if strings.Trim(operators[1:], "rwxXst") != "" {
+			return bad("permissions are r, w, x, X, s and t")
+		}
+	}
+	return nil
+}
+
+// alternatives lists values in a sentence.
+func alternatives(values []string) string {
+	switch n := len(values); n {
+	case 0:
+		return ""
+	case 1:
+		return values[0]
+	default:
+		return strings.Join(values[:n-1], ", ") + " or " + values[n-1]
+	}
+}
+

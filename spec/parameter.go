@@ -22,6 +22,7 @@ const (
 	KindStrings  Kind = "list of strings"
 	KindPaths    Kind = "list of paths"
 	KindContents Kind = "list of contents"
+	KindAny      Kind = "anything" // of parameters that are refused anyway
 )
 
 // State says what this version does with a parameter.

@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +17,8 @@ type Problem struct {
 	// is empty for problems with the specification as a whole.
 	Parameter string
 	Err       error
+
+	at position // in the specification's file, if it was given there
 }
 
 // Error returns the problem on one line.
@@ -32,8 +36,8 @@ func (p Problem) Error() string {
 // Unwrap returns what is wrong.
 func (p Problem) Unwrap() error { return p.Err }
 
-// Problems is everything that is wrong with a specification, in the order of
-// the specification and then of the table.
+// Problems is everything that is wrong with a specification: in the order of
+// its file, then what was given elsewhere or not at all.
 type Problems []Problem
 
 // Error returns the problems, each on its line.
@@ -74,5 +78,17 @@ func Join(errs ...error) error {
 	if len(all) == 0 {
 		return nil
 	}
+	all.sort()
 	return all
+}
+
+// sort brings the problems into the order of the file. Those without a
+// position stay in their order behind the others.
+func (p Problems) sort() {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		if a.at.line == 0 || b.at.line == 0 {
+			return cmp.Compare(b.at.line, a.at.line) // line 0 is no position
+		}
+		return cmp.Or(cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.column, b.at.column))
+	})
 }

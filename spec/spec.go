@@ -146,8 +146,8 @@ type Spec struct {
 	// makes the Spec copies it from the environment.
 	SourceDateEpoch string
 
-	origin map[string]string // where the value of a parameter was given
-	broken map[string]bool   // parameters whose value could not be read
+	origin map[string]place // where the value of a parameter was given
+	broken map[string]bool  // parameters whose value could not be read
 }
 
 // Content is an element of [Spec.Contents]: files to put into the image.

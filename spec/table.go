@@ -231,7 +231,7 @@ not of the rest of the specification. Images with equal seeds share these identi
 		field:   func(s *Spec) any { return &s.InstallBootLoader },
 	},
 	{
-		Name: "bootLoader", Group: groupNixOS, Kind: KindString, Nullable: true, State: NotYet,
+		Name: "bootLoader", Group: groupNixOS, Kind: KindAny, Nullable: true, State: NotYet,
 		Summary: "boot loader to install, and its options",
 		field:   func(s *Spec) any { return &s.BootLoader },
 	},

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"strings"
@@ -44,6 +45,7 @@ func (s *Spec) Validate() error {
 	if len(v.problems) == 0 {
 		return nil
 	}
+	v.problems.sort()
 	return v.problems
 }
 
@@ -60,33 +62,38 @@ func (v *validator) fail(parameter, format string, args ...any) {
 
 func (v *validator) failWith(parameter string, err error) {
 	if v.readable(parameter) {
-		v.problems = append(v.problems, Problem{v.spec.where(parameter), parameter, err})
+		place := v.spec.where(parameter)
+		v.problems = append(v.problems, Problem{place.String(), parameter, err, place.at})
 	}
 }
 
 // readable reports whether a parameter's value is what was asked for.
 func (v *validator) readable(parameter string) bool {
-	return !v.spec.broken[topLevel(parameter)]
-}
-
-// topLevel returns the parameter that "contents[2].mode" belongs to.
-func topLevel(parameter string) string {
-	name, _, _ := strings.Cut(parameter, "[")
-	return name
+	for name := range around(parameter) {
+		if v.spec.broken[name] {
+			return false
+		}
+	}
+	return true
 }
 
 // where returns the place at which a value was given, or the nearest one known
 // around it.
-func (s *Spec) where(parameter string) string {
-	for {
-		if place, ok := s.origin[parameter]; ok {
-			return place
+func (s *Spec) where(parameter string) place {
+	for name := range around(parameter) {
+		if found, ok := s.origin[name]; ok {
+			return found
 		}
-		end := max(strings.LastIndexByte(parameter, '.'), strings.LastIndexByte(parameter, '['))
-		if end < 0 {
-			return ""
+	}
+	return place{}
+}
+
+// around yields "contents[2].mode", "contents[2]" and "contents".
+func around(parameter string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for end := len(parameter); end > 0 && yield(parameter[:end]); {
+			end = strings.LastIndexAny(parameter[:end], ".[")
 		}
-		parameter = parameter[:end]
 	}
 }
 
@@ -298,7 +305,7 @@ func (v *validator) assertions() {
 	s := v.spec
 	layouts := lookup("partitionTableType").Allowed
 	if !slices.Contains(layouts, s.PartitionTableType) {
-		v.fail("partitionTableType", "partitionTableType must be one of [ \"%s\" ], but is: %q%s",
+		v.fail("partitionTableType", "must be one of [ \"%s\" ], but is: %q%s",
 			strings.Join(layouts, `" "`), s.PartitionTableType, suggestion(s.PartitionTableType, layouts))
 	}
 	if s.FSType == "ext4" && s.Deterministic && s.RootFSUID == Null {
@@ -314,8 +321,9 @@ func (v *validator) assertions() {
 		v.fail("onlyNixStore", "In a only Nix store image, the contents must be empty, no configuration must be provided and no bootloader should be installed.")
 	}
 	for i, c := range s.Contents {
-		if (c.User == "") != (c.Group == "") {
-			v.fail(fmt.Sprintf("contents[%d]", i), "Contents of the disk image should set none of {user, group} or both at the same time.")
+		name := fmt.Sprintf("contents[%d]", i)
+		if (c.User == "") != (c.Group == "") && v.readable(name+".user") && v.readable(name+".group") {
+			v.fail(name, "Contents of the disk image should set none of {user, group} or both at the same time.")
 		}
 	}
 }
@@ -360,4 +368,3 @@ func alternatives(values []string) string {
 		return strings.Join(values[:n-1], ", ") + " or " + values[n-1]
 	}
 }
-

@@ -1,0 +1,108 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// SetFlag gives a parameter the value of its flag: one text, or for a list one
+// for each time that the flag was given. The flag replaces what the
+// specification says. Relative paths start at the working directory; the empty
+// text is null where that is allowed.
+func (s *Spec) SetFlag(p Parameter, texts []string) error {
+	known := lookup(p.Name)
+	if known == nil || len(texts) == 0 {
+		return fmt.Errorf("no value for the parameter %q", p.Name)
+	}
+	flag := "--" + known.Flag()
+	s.forget(known.Name)
+	s.setOrigin(known.Name, place{name: flag})
+	d := &decoder{spec: s, name: flag, flag: true}
+	n, err := flagNode(known, texts)
+	if err != nil {
+		d.fail(position{}, known.Name, err)
+	} else {
+		d.assign(known, n)
+	}
+	if len(d.problems) > 0 {
+		return d.problems
+	}
+	return nil
+}
+
+// forget drops what is known of a parameter's value, and of what is in it.
+func (s *Spec) forget(parameter string) {
+	inside := func(name string) bool {
+		return name == parameter || strings.HasPrefix(name, parameter+"[")
+	}
+	for name := range s.origin {
+		if inside(name) {
+			delete(s.origin, name)
+		}
+	}
+	for name := range s.broken {
+		if inside(name) {
+			delete(s.broken, name)
+		}
+	}
+}
+
+// flagNode makes the node that a specification would have had.
+func flagNode(p *Parameter, texts []string) (*node, error) {
+	if !p.IsList() {
+		return scalarNode(p, texts[len(texts)-1]), nil
+	}
+	list := &node{kind: listNode}
+	for _, text := range texts {
+		item := &node{kind: stringNode, text: text}
+		if p.Kind == KindContents {
+			var err error
+			if item, err = contentNode(text); err != nil {
+				return nil, err
+			}
+		}
+		list.items = append(list.items, item)
+	}
+	return list, nil
+}
+
+func scalarNode(p *Parameter, text string) *node {
+	n := &node{kind: stringNode, text: text}
+	switch {
+	case p.Nullable && (text == "" || p.Name == "rootFSUID" && text == Null):
+		n.kind = nullNode
+		if text == "" && p.Name == "rootFSUID" {
+			n.kind = stringNode // back to the default
+		}
+	case p.Kind == KindBool && (text == "true" || text == "false"):
+		n.kind = boolNode
+	case p.Kind == KindInteger:
+		if integer, err := parseJSON([]byte(text)); err == nil && integer.kind == integerNode {
+			return integer
+		}
+	}
+	return n
+}
+
+// contentNode reads source=PATH,target=PATH,… or a JSON object.
+func contentNode(text string) (*node, error) {
+	if strings.HasPrefix(text, "{") {
+		n, err := parseJSON([]byte(text))
+		var syntax *syntaxError
+		if errors.As(err, &syntax) {
+			return nil, fmt.Errorf("%q is not JSON: character %d: %w", text, syntax.at.column, err)
+		}
+		return n, err
+	}
+	n := &node{kind: mappingNode}
+	for field := range strings.SplitSeq(text, ",") {
+		key, value, ok := strings.Cut(field, "=")
+		if !ok {
+			return nil, fmt.Errorf("%q has %q, which is not key=value; it must be source=PATH,target=PATH, perhaps "+
+				"with mode=, user= and group= (or a JSON object, where a path holds a comma)", text, field)
+		}
+		n.members = append(n.members, member{key, position{}, &node{kind: stringNode, text: value}})
+	}
+	return n, nil
+}

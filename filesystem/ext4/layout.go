@@ -73,3 +73,10 @@ func (l *layout) sealInode(p []byte, ino uint32) {
 // specialInode returns what inode ino holds: one of those below the first
 // free one, but neither root (2) nor lost+found (11).
 func (l *layout) specialInode(ino uint32) *ondisk.Inode { return &ondisk.Inode{} }
+
+// dirHash returns the hash of a name in a hashed directory. Bytes are signed, as
+// on x86 and as the superblock's flags say.
+func (l *layout) dirHash(name string) (major, minor uint32) {
+	major, minor, _ = ondisk.DirHash(ondisk.HashHalfMD4, l.opts.HashSeed, []byte(name))
+	return major, minor
+}

@@ -13,9 +13,11 @@
 package diskmap
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"sort"
 
 	"diskwright/content"
@@ -72,15 +74,40 @@ func (p placed) end() int64 { return p.offset + p.source.Size() }
 // Size returns the length in bytes, holes included.
 func (m *Map) Size() int64 { return m.size }
 
+// DataSize returns how many bytes are not holes.
+func (m *Map) DataSize() int64 {
+	n := int64(0)
+	for e := range m.Extents(0, m.size) {
+		n += e.Length
+	}
+	return n
+}
+
 // Extents yields the extents that lie in [from, to), in order, nested maps
 // resolved, cut to the range. What lies between them is holes.
 func (m *Map) Extents(from, to int64) iter.Seq[Extent] {
-	return func(yield func(Extent) bool) { m.walk(max(from, 0), min(to, m.size), 0, yield) }
+	from, to = max(from, 0), min(to, m.size)
+	return func(yield func(Extent) bool) {
+		if from < to {
+			m.walk(from, to, 0, yield)
+		}
+	}
 }
 
-// walk yields the extents of [from, to), moved by shift.
+// first returns the index of the first extent that ends behind off. The search
+// compares offsets only: looking into the sources would touch as many cold
+// cache lines again.
+func (m *Map) first(off int64) int {
+	i := sort.Search(len(m.extents), func(i int) bool { return m.extents[i].offset > off })
+	if i > 0 && m.extents[i-1].end() > off {
+		i--
+	}
+	return i
+}
+
+// walk yields the extents of [from, to), which is not empty, moved by shift.
 func (m *Map) walk(from, to, shift int64, yield func(Extent) bool) bool {
-	first := sort.Search(len(m.extents), func(i int) bool { return m.extents[i].end() > from })
+	first := m.first(from)
 	for _, p := range m.extents[first:] {
 		if p.offset >= to {
 			break
@@ -157,18 +184,20 @@ func (b *Builder) Map(size int64) (*Map, error) {
 	if size < 0 || size > MaxSize {
 		return nil, fmt.Errorf("diskmap: size %d is not in [0, %d]", size, int64(MaxSize))
 	}
-	byOffset := func(i, j int) bool { return b.extents[i].offset < b.extents[j].offset }
-	if !sort.SliceIsSorted(b.extents, byOffset) {
-		sort.SliceStable(b.extents, byOffset)
+	byOffset := func(a, b placed) int { return cmp.Compare(a.offset, b.offset) }
+	if !slices.IsSortedFunc(b.extents, byOffset) {
+		slices.SortStableFunc(b.extents, byOffset)
 	}
 	end := int64(0)
 	for _, p := range b.extents {
+		// Subtractions, because an offset near the largest int64 must not wrap.
+		if p.offset < 0 || p.source.Size() > size || p.offset > size-p.source.Size() {
+			return nil, fmt.Errorf("diskmap: extent of %d bytes at %d outside of %d bytes", p.source.Size(), p.offset, size)
+		}
 		if p.offset < end {
-			return nil, fmt.Errorf("diskmap: extent at %d overlaps one that ends at %d", p.offset, end)
+			return nil, fmt.Errorf("diskmap: extent of %d bytes at %d overlaps one that ends at %d", p.source.Size(), p.offset, end)
 		}
-		if end = p.end(); end > size {
-			return nil, fmt.Errorf("diskmap: extent [%d, %d) outside of %d bytes", p.offset, end, size)
-		}
+		end = p.end()
 	}
 	m := &Map{size: size, extents: b.extents}
 	b.extents = nil

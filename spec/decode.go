@@ -96,6 +96,9 @@ func (d *decoder) root(n *node) {
 	}
 	for _, m := range d.members(n, "") {
 		p := lookup(m.key)
+		if m.key == "$schema" {
+			continue // tells editors which schema this follows
+		}
 		if p == nil {
 			message := suggestion(m.key, names)
 			if hint, ok := notParameters[m.key]; ok {
@@ -131,23 +134,7 @@ func (d *decoder) assign(p *Parameter, n *node) {
 		d.assignNull(p)
 		return
 	}
-	if p.Kind == KindAny {
-		*p.field(d.spec).(*string) = n.describe()
-		return
-	}
 	switch field := p.field(d.spec).(type) {
-	case *string:
-		text, ok := d.text(p, p.Name, n)
-		if ok && p.Kind == KindPath {
-			text, ok = d.path(p, p.Name, n)
-		}
-		if ok {
-			*field = text
-		}
-	case *Size:
-		if text, ok := d.text(p, p.Name, n); ok {
-			*field = Size(text)
-		}
 	case *bool:
 		if n.kind != boolNode {
 			d.wrongType(p, p.Name, n)
@@ -166,20 +153,38 @@ func (d *decoder) assign(p *Parameter, n *node) {
 		d.strings(p, field, n)
 	case *[]Content:
 		d.contents(p, field, n)
+	default:
+		d.scalarText(p, field, n)
+	}
+}
+
+// scalarText gives a value to a field that is a string of some type.
+func (d *decoder) scalarText(p *Parameter, field any, n *node) {
+	var text string
+	var ok bool
+	switch p.Kind {
+	case KindAny:
+		text, ok = n.describe(), true
+	case KindPath:
+		text, ok = d.path(p, p.Name, n)
+	default:
+		text, ok = d.text(p, p.Name, n)
+	}
+	if ok {
+		setText(field, text)
 	}
 }
 
 // assignNull asks for nothing.
 func (d *decoder) assignNull(p *Parameter) {
-	p.setDefault(d.spec)
 	switch field := p.field(d.spec).(type) {
+	case *[]string:
+		*field = nil
 	case *string:
 		*field = ""
 		if p.Name == "rootFSUID" {
 			*field = Null
 		}
-	case *[]string:
-		*field = nil
 	}
 }
 

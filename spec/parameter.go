@@ -2,6 +2,7 @@ package spec
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode"
@@ -103,18 +104,26 @@ func (p *Parameter) DefaultJSON() string {
 // setDefault gives the parameter's field its default. The fields of null and
 // of empty lists are zero already.
 func (p *Parameter) setDefault(s *Spec) {
+	if p.Default == nil {
+		return
+	}
 	switch field := p.field(s).(type) {
-	case *string:
-		*field, _ = p.Default.(string)
-	case *Size:
-		text, _ := p.Default.(string)
-		*field = Size(text)
 	case *bool:
-		*field, _ = p.Default.(bool)
+		*field = p.Default.(bool)
 	case *int64:
-		*field, _ = p.Default.(int64)
+		*field = p.Default.(int64)
+	case *DiskSize:
+		*field = DiskSize{Mode: DiskSizeAuto}
+	default:
+		setText(field, p.Default.(string))
 	}
 }
+
+// setText sets a field whose type is string or made of it.
+func setText(field any, text string) { reflect.ValueOf(field).Elem().SetString(text) }
+
+// getText is the reverse of setText.
+func getText(field any) string { return reflect.ValueOf(field).Elem().String() }
 
 // lookup returns the parameter of that name, or nil.
 func lookup(name string) *Parameter {

@@ -28,32 +28,17 @@ package spec
 import (
 	"fmt"
 
+	"diskwright/partition"
+
 	"github.com/google/uuid"
 )
 
 //go:generate go run ./internal/generate
 
-// Layouts of [Spec.PartitionTableType].
-const (
-	LayoutNone        = "none"
-	LayoutLegacy      = "legacy"
-	LayoutLegacyBoot  = "legacy+boot"
-	LayoutLegacyGPT   = "legacy+gpt"
-	LayoutEFI         = "efi"
-	LayoutEFIXBOOTLDR = "efixbootldr"
-	LayoutHybrid      = "hybrid"
-)
-
 // Values of [Spec.Owners].
 const (
 	OwnersRoot = "root" // every file belongs to 0:0
 	OwnersKeep = "keep" // every file belongs to whom it belongs in the source
-)
-
-// Values of [Spec.Compat].
-const (
-	CompatCurrent = "current" // the arithmetic of the current make-disk-image.nix
-	CompatOlder   = "older"   // that of the one before bootSize was rounded
 )
 
 // Values of [Spec.FSProfile].
@@ -95,9 +80,9 @@ type Spec struct {
 
 	DiskSize           DiskSize
 	AdditionalSpace    Size
-	BootSize           Size   // with CompatOlder in the syntax of parted
-	PartitionTableType string // one of the Layout constants
-	Compat             string // CompatCurrent or CompatOlder
+	BootSize           Size // with partition.Older in the syntax of parted
+	PartitionTableType partition.Layout
+	Compat             partition.Compat
 
 	// The root file system.
 

@@ -1,5 +1,7 @@
 package spec
 
+import "diskwright/partition"
+
 // Groups of the manual.
 const (
 	groupTree     = "What goes into the image"
@@ -10,6 +12,12 @@ const (
 	groupNixOS    = "NixOS systems and boot loaders"
 	groupVM       = "Without effect on native builds"
 )
+
+// layoutNames are the layouts in the order of make-disk-image.nix's assertion.
+var layoutNames = []string{
+	string(partition.Legacy), string(partition.LegacyBoot), string(partition.LegacyGPT), string(partition.EFI),
+	string(partition.EFIXBOOTLDR), string(partition.Hybrid), string(partition.None),
+}
 
 // table is the one place that knows all parameters.
 var table = []*Parameter{
@@ -84,24 +92,23 @@ security modules, which would mean nothing, or something else, in the image.`,
 	{
 		Name: "additionalSpace", Group: groupDisk, Kind: KindSize, Default: "512M", State: Native,
 		Summary: "free space to add to an automatic disk size",
-		Detail:  `Only with ‘diskSize’ auto or min. Written as described under [sizes](#sizes).`,
+		Detail:  `Only with ‘diskSize’ auto or min.`,
 		field:   func(s *Spec) any { return &s.AdditionalSpace },
 	},
 	{
 		Name: "bootSize", Group: groupDisk, Kind: KindSize, Default: "256M", State: Native,
 		Summary: "where the boot partition ends",
-		Detail: `Only with the layouts legacy+boot, efi, efixbootldr and hybrid. Written as described under
-[sizes](#sizes). As in make-disk-image.nix it is the offset of the partition's end, not its size, and
+		Detail: `Only with the layouts legacy+boot, efi, efixbootldr and hybrid. As in make-disk-image.nix it is the offset of the partition's end, not its size, and
 always rounded up to the next whole MiB: 256M ends the partition at 257 MiB, so that the ESP of efi and hybrid, which
 starts at 8 MiB, has 249 MiB; BOOT of legacy+boot, from 1 MiB, 256 MiB; BOOT of efixbootldr, from 100 MiB, 157 MiB.
 
 With ‘compat: older’ it is what parted takes: 256M and 256MB are millions of bytes there, 256MiB are MiB. With an
-automatic disk size it must be a size as numfmt reads it too, which leaves ‘256M’.`,
+automatic disk size it must be a size as numfmt reads it, too, which leaves forms such as ‘256M’.`,
 		field: func(s *Spec) any { return &s.BootSize },
 	},
 	{
-		Name: "partitionTableType", Group: groupDisk, Kind: KindChoice, Default: LayoutLegacy, State: Native,
-		Allowed: []string{LayoutLegacy, LayoutLegacyBoot, LayoutLegacyGPT, LayoutEFI, LayoutEFIXBOOTLDR, LayoutHybrid, LayoutNone},
+		Name: "partitionTableType", Group: groupDisk, Kind: KindChoice, Default: string(partition.Legacy), State: Native,
+		Allowed: layoutNames,
 		Summary: "layout of the disk",
 		Detail: `- ‘none’: no partition table; the image is the bare root file system.
 - ‘legacy’: MBR; root from 1 MiB to the end.
@@ -113,8 +120,8 @@ automatic disk size it must be a size as numfmt reads it too, which leaves ‘25
 		field: func(s *Spec) any { return &s.PartitionTableType },
 	},
 	{
-		Name: "compat", Group: groupDisk, Kind: KindChoice, Default: CompatCurrent, State: Native,
-		Allowed: []string{CompatCurrent, CompatOlder},
+		Name: "compat", Group: groupDisk, Kind: KindChoice, Default: string(partition.Current), State: Native,
+		Allowed: []string{string(partition.Current), string(partition.Older)},
 		Summary: "which make-disk-image.nix to calculate like",
 		Detail: `‘older’ selects the partition arithmetic and the rounding of the make-disk-image.nix from before bootSize was
 rounded to MiB. It knows the layouts none, legacy, legacy+gpt, efi and hybrid only.`,

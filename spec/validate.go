@@ -1,11 +1,16 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"reflect"
 	"slices"
 	"strings"
+
+	"diskwright/partition"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -42,6 +47,7 @@ func (s *Spec) Validate() error {
 	v.identity()
 	v.output()
 	v.assertions()
+	v.layout()
 	if len(v.problems) == 0 {
 		return nil
 	}
@@ -134,7 +140,7 @@ func (v *validator) tree() {
 		v.fail("root", "nothing to put into the image; give a directory or a tar, or contents")
 	}
 	for _, name := range []string{"root", "configFile"} {
-		v.noNUL(name, *lookup(name).field(s).(*string))
+		v.noNUL(name, getText(lookup(name).field(s)))
 	}
 	v.choice("owners", s.Owners)
 	for i, pattern := range s.Xattrs {
@@ -200,16 +206,25 @@ func (v *validator) disk() {
 		v.fail("diskSize", "%d MiB is out of range; it must be from 1 to %d", s.DiskSize.MiB, int64(diskSizeMax))
 	}
 	v.size("additionalSpace", s.AdditionalSpace)
-	if s.Compat != CompatOlder {
+	if s.Compat != partition.Older {
 		v.size("bootSize", s.BootSize)
 	} else {
 		v.bootSizeOlder()
 	}
-	if v.choice("compat", s.Compat) && s.Compat == CompatOlder &&
-		(s.PartitionTableType == LayoutLegacyBoot || s.PartitionTableType == LayoutEFIXBOOTLDR) {
-		v.fail("partitionTableType", "%q is unknown to the older make-disk-image.nix (compat: older); "+
-			"it must be none, legacy, legacy+gpt, efi or hybrid", s.PartitionTableType)
+	v.choice("compat", string(s.Compat))
+	if known := s.Compat.Layouts(); slices.Contains(partition.Layouts(), s.PartitionTableType) && !slices.Contains(known, s.PartitionTableType) {
+		v.fail("partitionTableType", "%q is unknown to the older make-disk-image.nix (compat: older), which has %s",
+			s.PartitionTableType, alternatives(names(known)))
 	}
+}
+
+// names returns layouts as strings.
+func names(layouts []partition.Layout) []string {
+	list := make([]string, len(layouts))
+	for i, l := range layouts {
+		list[i] = string(l)
+	}
+	return list
 }
 
 func (v *validator) size(name string, size Size) {
@@ -223,10 +238,40 @@ func (v *validator) size(name string, size Size) {
 // automatic size, for the layouts that have an ESP.
 func (v *validator) bootSizeOlder() {
 	s := v.spec
-	if s.DiskSize.Mode == DiskSizeAuto && (s.PartitionTableType == LayoutEFI || s.PartitionTableType == LayoutHybrid) {
+	if s.DiskSize.Mode == DiskSizeAuto && (s.PartitionTableType == partition.EFI || s.PartitionTableType == partition.Hybrid) {
 		if _, err := s.BootSize.Bytes(); err != nil {
 			v.fail("bootSize", "%w; with compat older and an automatic disk size, numfmt must be able to read it, too", err)
 		}
+	}
+}
+
+// layout lays the disk out, to learn which sizes are impossible. It needs no
+// content: an automatic disk is large enough for its boot partition.
+func (v *validator) layout() {
+	for _, name := range []string{"diskSize", "bootSize", "partitionTableType", "compat"} {
+		if !v.readable(name) || slices.ContainsFunc(v.problems, func(p Problem) bool { return p.Parameter == name }) {
+			return
+		}
+	}
+	s := v.spec
+	request := partition.Request{
+		Layout: s.PartitionTableType, Compat: s.Compat, BootSizeText: string(s.BootSize), DiskSize: s.DiskSize.MiB << 20,
+		Identify: func(string) uuid.UUID { return uuid.UUID{} },
+	}
+	request.BootSize, _ = s.BootSize.Bytes() // with compat older only the text counts
+	var err error
+	if s.DiskSize.Mode == DiskSizeFixed {
+		_, err = partition.Plan(request)
+	} else {
+		_, err = partition.MinDiskSize(request, 0)
+	}
+	var size *partition.SizeError
+	switch {
+	case errors.As(err, &size):
+		v.fail(size.Parameter, "%s", strings.TrimPrefix(size.Error(), size.Parameter+": "))
+	case err != nil:
+		place := s.where("bootSize")
+		v.problems = append(v.problems, Problem{place.String(), "", err, place.at})
 	}
 }
 
@@ -303,18 +348,17 @@ func (v *validator) fileName(name, value string, suffix int) {
 // assertions are those of make-disk-image.nix, with its messages.
 func (v *validator) assertions() {
 	s := v.spec
-	layouts := lookup("partitionTableType").Allowed
-	if !slices.Contains(layouts, s.PartitionTableType) {
+	if layout := string(s.PartitionTableType); !slices.Contains(layoutNames, layout) {
 		v.fail("partitionTableType", "must be one of [ \"%s\" ], but is: %q%s",
-			strings.Join(layouts, `" "`), s.PartitionTableType, suggestion(s.PartitionTableType, layouts))
+			strings.Join(layoutNames, `" "`), layout, suggestion(layout, layoutNames))
 	}
 	if s.FSType == "ext4" && s.Deterministic && s.RootFSUID == Null {
 		v.fail("rootFSUID", "In deterministic mode with a ext4 partition, rootFSUID must be non-null, by default, it is equal to rootGPUID.")
 	}
-	if s.PartitionTableType != LayoutNone && s.FSType != "ext4" && v.readable("partitionTableType") {
+	if s.PartitionTableType != partition.None && s.FSType != "ext4" && v.readable("partitionTableType") {
 		v.fail("fsType", "to produce a partition table, we need to use -E offset flag which is support only for fsType = ext4")
 	}
-	if s.TouchEFIVars && !slices.Contains([]string{LayoutHybrid, LayoutEFI, LayoutEFIXBOOTLDR, LayoutLegacyGPT}, s.PartitionTableType) {
+	if s.TouchEFIVars && !slices.Contains([]partition.Layout{partition.Hybrid, partition.EFI, partition.EFIXBOOTLDR, partition.LegacyGPT}, s.PartitionTableType) {
 		v.fail("touchEFIVars", "EFI variables can be used only with a partition table of type: hybrid, efi, efixbootldr, or legacy+gpt.")
 	}
 	if s.OnlyNixStore && (len(s.Contents) > 0 || s.ConfigFile != "" || s.InstallBootLoader) {

@@ -1,0 +1,154 @@
+package spec
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// SchemaID is the identifier of the JSON Schema.
+const SchemaID = "urn:diskwright:spec"
+
+// sizePattern is what a size looks like. It lets through what only numfmt, or
+// with compat older parted, can decide.
+const sizePattern = `^[0-9]*\.?[0-9]+[A-Za-z]*$`
+
+const uuidPattern = `^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`
+
+// object is a JSON object. encoding/json writes its keys in alphabetical order.
+type object map[string]any
+
+// Schema returns the JSON Schema (draft 2020-12) of a specification. The
+// schema of a parameter that this version refuses allows only the values that
+// ask for nothing.
+func Schema() []byte {
+	properties := object{
+		"$schema": object{"type": "string", "description": "The schema that this specification follows, for editors."},
+	}
+	for _, p := range table {
+		properties[p.Name] = p.schema()
+	}
+	text, err := json.MarshalIndent(object{
+		"$schema":              "https://json-schema.org/draft/2020-12/schema",
+		"$id":                  SchemaID,
+		"title":                "Diskwright specification",
+		"type":                 "object",
+		"properties":           properties,
+		"additionalProperties": false,
+	}, "", "  ")
+	if err != nil {
+		panic("spec: " + err.Error()) // it holds strings, booleans, integers and objects of those
+	}
+	return append(text, '\n')
+}
+
+// schema returns the schema of the parameter's value.
+func (p *Parameter) schema() object {
+	o := p.Kind.schema()
+	switch {
+	case p.State == NotYet:
+		o = p.nothingSchema()
+	case len(p.Allowed) > 0:
+		values := make([]any, 0, len(p.Allowed)+1)
+		for _, value := range p.Allowed {
+			values = append(values, value)
+		}
+		if p.Nullable {
+			values = append(values, nil)
+		}
+		o = object{"enum": values}
+	case p.Nullable:
+		o["type"] = []any{o["type"], "null"}
+	}
+	o["description"] = p.description()
+	if p.Derived == "" {
+		o["default"] = json.RawMessage(p.DefaultJSON())
+	}
+	return o
+}
+
+// nothingSchema allows what asks for nothing.
+func (p *Parameter) nothingSchema() object {
+	switch {
+	case p.Nullable:
+		return object{"type": "null"}
+	case p.IsList():
+		return object{"type": "array", "maxItems": 0}
+	default:
+		return object{"const": p.Default}
+	}
+}
+
+func (p *Parameter) description() string {
+	text := markdown(p.Summary) + "."
+	if p.State != Native {
+		text += " (" + strings.ToUpper(string(p.State[:1])) + string(p.State[1:]) + ".)"
+	}
+	if p.Derived != "" {
+		text += " Default: " + markdown(p.Derived) + "."
+	}
+	if p.Detail != "" {
+		text += "\n\n" + markdown(p.Detail)
+	}
+	return text
+}
+
+// schema returns the schema of the kind.
+func (k Kind) schema() object {
+	switch k {
+	case KindBool:
+		return object{"type": "boolean"}
+	case KindInteger:
+		return object{"type": "integer", "minimum": 1}
+	case KindSize:
+		return object{"type": "string", "pattern": sizePattern}
+	case KindUUID:
+		return object{"type": "string", "pattern": uuidPattern}
+	case KindPath:
+		return object{"type": "string", "minLength": 1}
+	case KindStrings, KindPaths:
+		return object{"type": "array", "items": object{"type": "string", "minLength": 1}}
+	case KindDiskSize:
+		return object{"anyOf": []any{
+			object{"enum": []any{"auto", "min"}},
+			object{"type": "integer", "minimum": 1, "maximum": int64(diskSizeMax)},
+			object{"type": "string", "pattern": "^[0-9]+$"},
+		}}
+	case KindContents:
+		return object{"type": "array", "items": contentSchema()}
+	default:
+		return object{"type": "string"}
+	}
+}
+
+// contentSchema returns the schema of an element of contents.
+func contentSchema() object {
+	owner := object{"anyOf": []any{
+		object{"type": "integer", "minimum": 0, "maximum": int64(maxOwner)},
+		object{"type": "string", "pattern": "^[0-9]+$"},
+		object{"type": "null"},
+	}}
+	return object{
+		"type": "object",
+		"properties": object{
+			"source": object{"type": "string", "minLength": 1},
+			"target": object{"type": "string", "minLength": 1},
+			"mode":   object{"type": []any{"string", "null"}},
+			"user":   owner,
+			"group":  owner,
+		},
+		"required":             []any{"source", "target"},
+		"dependentRequired":    object{"user": []any{"group"}, "group": []any{"user"}},
+		"additionalProperties": false,
+	}
+}
+
+// markdown returns a text of the table with its ‘literals’ as code.
+func markdown(text string) string {
+	return strings.NewReplacer("‘", "`", "’", "`").Replace(text)
+}
+
+// Plain returns the summary with its literals in plain quotes, or none where
+// they have their own.
+func (p *Parameter) Plain() string {
+	return strings.NewReplacer("‘", "", "’", "").Replace(p.Summary)
+}

@@ -120,7 +120,11 @@ func (d *decoder) members(n *node, parameter string) []member {
 		before := slices.IndexFunc(list, func(o member) bool { return o.key == m.key })
 		if before >= 0 {
 			name := parameter + "." + m.key
-			d.fail(m.at, strings.TrimPrefix(name, "."), fmt.Errorf("%q is given twice; the first is at %s", m.key, list[before].at))
+			first := ""
+			if !d.flag {
+				first = "; the first is at " + list[before].at.String()
+			}
+			d.fail(m.at, strings.TrimPrefix(name, "."), fmt.Errorf("%q is given twice%s", m.key, first))
 			continue
 		}
 		list = append(list, m)

@@ -57,8 +57,8 @@ func (p *jsonParser) next() (json.Token, int, error) {
 // syntaxError says where the decoder found a mistake, as well as it knows.
 func (p *jsonParser) syntaxError(err error, start int) error {
 	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) && syntax.Offset > 0 {
-		start = int(syntax.Offset) - 1 // it counts the offending byte
+	if errors.As(err, &syntax) {
+		start = max(start, int(syntax.Offset)-1) // inside a token it counts the offending byte
 	}
 	message := err.Error()
 	if errors.Is(err, io.ErrUnexpectedEOF) {

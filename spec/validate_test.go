@@ -1,0 +1,262 @@
+package spec
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"diskwright/partition"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// valid returns the smallest specification without a problem.
+func valid() *Spec {
+	s := New()
+	s.Root = "/rootfs"
+	return s
+}
+
+func problems(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return strings.Split(err.Error(), "\n")
+}
+
+const (
+	assertFSUID   = "rootFSUID: In deterministic mode with a ext4 partition, rootFSUID must be non-null, by default, it is equal to rootGPUID."
+	assertExt4    = "fsType: to produce a partition table, we need to use -E offset flag which is support only for fsType = ext4"
+	assertEFIVars = "touchEFIVars: EFI variables can be used only with a partition table of type: hybrid, efi, efixbootldr, or legacy+gpt."
+	assertStore   = "onlyNixStore: In a only Nix store image, the contents must be empty, no configuration must be provided and no bootloader should be installed."
+	assertOwner   = "contents[0]: Contents of the disk image should set none of {user, group} or both at the same time."
+)
+
+func TestValidate(t *testing.T) {
+	for _, test := range []struct {
+		what   string
+		change func(s *Spec)
+		want   []string
+	}{
+		{"nothing", func(*Spec) {}, nil},
+
+		// The six assertions of make-disk-image.nix.
+		{"layout", func(s *Spec) { s.PartitionTableType = "gpt" }, []string{
+			`partitionTableType: must be one of [ "legacy" "legacy+boot" "legacy+gpt" "efi" "efixbootldr" "hybrid" "none" ], but is: "gpt"`}},
+		{"no UUID", func(s *Spec) { s.RootFSUID = Null }, []string{assertFSUID}},
+		{"no UUID, random", func(s *Spec) { s.RootFSUID, s.Deterministic = Null, false }, nil},
+		{"ext3 in a partition", func(s *Spec) { s.FSType = "ext3" }, []string{assertExt4}},
+		{"ext3", func(s *Spec) { s.FSType, s.PartitionTableType = "ext3", partition.None }, nil},
+		{"ext2, no UUID", func(s *Spec) { s.FSType, s.PartitionTableType, s.RootFSUID = "ext2", partition.None, Null }, nil},
+		{"EFI variables", func(s *Spec) { s.TouchEFIVars = true }, []string{"touchEFIVars: not supported in this version", assertEFIVars}},
+		{"EFI variables with efi", func(s *Spec) { s.TouchEFIVars, s.PartitionTableType = true, partition.EFI },
+			[]string{"touchEFIVars: not supported in this version"}},
+		{"store and contents", func(s *Spec) { s.OnlyNixStore, s.ConfigFile = true, "/x" },
+			[]string{"onlyNixStore: not supported in this version", assertStore}},
+		{"user without group", func(s *Spec) { s.Contents = []Content{{Source: "/a", Target: "b", User: "0"}} }, []string{assertOwner}},
+		{"group without user", func(s *Spec) { s.Contents = []Content{{Source: "/a", Target: "b", Group: "0"}} }, []string{assertOwner}},
+
+		// Parts that are not built yet.
+		{"later", func(s *Spec) {
+			s.System, s.ClosureInfo, s.StoreDir, s.AdditionalPaths = "/s", "/c", "/d", []string{"/p"}
+			s.CopyChannel, s.Channel, s.InstallBootLoader, s.BootLoader, s.PostVM = true, "/c", true, "{}", "true"
+			s.Root = ""
+		}, []string{
+			"system: not supported in this version", "closureInfo: not supported in this version", "storeDir: not supported in this version",
+			"additionalPaths: not supported in this version", "copyChannel: not supported in this version", "channel: not supported in this version",
+			"installBootLoader: not supported in this version", "bootLoader: not supported in this version", "postVM: not supported in this version",
+		}},
+		{"no effect", func(s *Spec) { s.MemSize, s.EFIFirmware, s.EFIVariables, s.EFISMM, s.Name = 1, "/f", "/v", true, "n" }, nil},
+
+		{"format", func(s *Spec) { s.Format = "qcow2-compressed" }, []string{`format: "qcow2-compressed" is not supported in this version, which writes raw only`}},
+		{"unknown format", func(s *Spec) { s.Format = "vmdk" }, []string{`format: "vmdk" is unknown; it must be raw`}},
+		{"xfs", func(s *Spec) { s.FSType, s.PartitionTableType = "xfs", partition.None }, []string{
+			`fsType: "xfs" cannot be built, by make-disk-image.nix neither; it must be ext4, or ext3 or ext2 without a partition table`}},
+		{"ext5", func(s *Spec) { s.FSType, s.PartitionTableType = "ext5", partition.None }, []string{
+			`fsType: "ext5" is unknown; it must be ext4, ext3 or ext2; did you mean "ext4"?`}},
+		{"zfs", func(s *Spec) { s.FSType, s.PartitionTableType = "zfs", partition.None }, []string{
+			`fsType: "zfs" is not supported in this version; it must be ext4, or ext3 or ext2 without a partition table`}},
+
+		// What goes in.
+		{"empty", func(s *Spec) { s.Root = "" }, []string{"root: nothing to put into the image; give a directory or a tar, or contents"}},
+		{"only contents", func(s *Spec) {
+			s.Root, s.Contents = "", []Content{{Source: "/a", Target: "b", User: "0", Group: "4294967294", Mode: "755"}}
+		}, nil},
+		{"contents", func(s *Spec) {
+			s.Contents = []Content{
+				{}, {Source: "/a", Target: "x/../../etc", Mode: "999", User: "root", Group: "4294967295"},
+				{Source: "/a", Target: strings.Repeat("n", 256)}, {Source: "/\x00", Target: "/\x00"},
+			}
+		}, []string{
+			"contents[0].source: must be given: a file, a directory or a pattern",
+			"contents[0].target: must be given: a path in the image",
+			`contents[1].target: "x/../../etc" has the component ".."; it must be a plain path in the image`,
+			`contents[1].mode: "999" is not a mode: an item has none of + - =; it must be octal, such as "755", or symbolic, such as "u=rwX,go=rX"`,
+			`contents[1].user: "root" is not a number; names of users and groups are not supported in this version`,
+			`contents[1].group: "4294967295" is larger than 4294967294, the last number of a user or group`,
+			`contents[2].target: "` + strings.Repeat("n", 256) + `" has a name of more than 255 bytes`,
+			`contents[3].source: "/\x00" has a NUL byte, which no name can have`,
+			`contents[3].target: "/\x00" has a NUL byte, which no name can have`,
+		}},
+		{"owners", func(s *Spec) { s.Owners = "kep" }, []string{`owners: "kep" is unknown; it must be root or keep; did you mean "keep"?`}},
+		{"xattrs", func(s *Spec) { s.Xattrs = []string{"user.*", ""} }, []string{`xattrs[1]: the pattern is empty; it must be a name such as "user.*"`}},
+
+		// Sizes.
+		{"sizes", func(s *Spec) { s.AdditionalSpace, s.BootSize = "512MB", "" }, []string{
+			`additionalSpace: "512MB" is not a size: the unit must be "M", which is a power of 1024, not "MB"`,
+			`bootSize: "" is not a size: it is empty; give a number and a unit, such as "512M"`}},
+		{"diskSize 0", func(s *Spec) { s.DiskSize = DiskSize{DiskSizeFixed, 0} }, []string{`diskSize: 0 MiB is out of range; it must be from 1 to 1099511627776`}},
+		{"diskSize", func(s *Spec) { s.DiskSize = DiskSize{DiskSizeFixed, 2} }, nil},
+		{"diskSize min", func(s *Spec) { s.DiskSize = DiskSize{Mode: DiskSizeMin} }, nil},
+
+		// Compat.
+		{"older", func(s *Spec) { s.Compat, s.PartitionTableType = partition.Older, partition.Hybrid }, nil},
+		{"older, unknown layout", func(s *Spec) { s.Compat, s.PartitionTableType = partition.Older, partition.EFIXBOOTLDR }, []string{
+			`partitionTableType: "efixbootldr" is unknown to the older make-disk-image.nix (compat: older), which has none, legacy, legacy+gpt, efi or hybrid`}},
+		{"older, numfmt", func(s *Spec) { s.Compat, s.PartitionTableType, s.BootSize = partition.Older, partition.EFI, "256MiB" }, []string{
+			`bootSize: "256MiB" is not a size: the unit must be "M", which is a power of 1024, not "MiB"; with compat older and an automatic disk size, numfmt must be able to read it, too`}},
+		{"older, parted", func(s *Spec) {
+			s.Compat, s.PartitionTableType, s.BootSize = partition.Older, partition.EFI, "256MiB"
+			s.DiskSize = DiskSize{DiskSizeFixed, 1000}
+		}, nil},
+		{"compat", func(s *Spec) { s.Compat = "old" }, []string{`compat: "old" is unknown; it must be current or older`}},
+
+		// Identity and output.
+		{"uuids", func(s *Spec) {
+			s.RootGPUID, s.RootFSUID, s.Seed = "{F222513B-DED1-49FA-B591-20CE86A2FE7F}", "F222513BDED149FAB59120CE86A2FE7F", "urn:uuid:F222513B-DED1-49FA-B591-20CE86A2FE7F"
+		}, []string{
+			`rootGPUID: "{F222513B-DED1-49FA-B591-20CE86A2FE7F}" is not a UUID such as F222513B-DED1-49FA-B591-20CE86A2FE7F`,
+			`rootFSUID: "F222513BDED149FAB59120CE86A2FE7F" is not a UUID such as F222513B-DED1-49FA-B591-20CE86A2FE7F`,
+			`seed: "urn:uuid:F222513B-DED1-49FA-B591-20CE86A2FE7F" is not a UUID such as F222513B-DED1-49FA-B591-20CE86A2FE7F`,
+		}},
+		{"label", func(s *Spec) { s.Label = "0123456789abcdef" }, nil},
+		{"long label", func(s *Spec) { s.Label = "0123456789abcdé" + "f" }, []string{`label: "0123456789abcdéf" has 17 bytes; ext4 can hold 16`}},
+		{"epoch", func(s *Spec) { s.SourceDateEpoch = "1980-01-01" }, []string{
+			`SOURCE_DATE_EPOCH: "1980-01-01" is not a time; it must be the seconds since 1970 in decimal digits`}},
+		{"epoch of 2446", func(s *Spec) { s.SourceDateEpoch = "15032385536" }, []string{
+			`SOURCE_DATE_EPOCH: "15032385536" is later than 15032385535 (the year 2446), the last second that ext4 can store`}},
+		{"names", func(s *Spec) { s.BaseName, s.Name = "a/b", "" }, []string{
+			`baseName: "a/b" has a slash; it must be a name, not a path`, `name: must not be empty`}},
+		{"dots", func(s *Spec) { s.BaseName, s.MemSize = "..", 0 }, []string{
+			`baseName: ".." is a directory, not a name`, `memSize: 0 is out of range; it must be at least 1 (MiB)`}},
+		{"long name", func(s *Spec) { s.BaseName = strings.Repeat("x", 252) }, []string{
+			`baseName: "` + strings.Repeat("x", 252) + `" has 252 bytes; there is room for 251`}},
+	} {
+		s := valid()
+		test.change(s)
+		if diff := cmp.Diff(test.want, problems(s.Validate())); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", test.what, diff)
+		}
+	}
+}
+
+// Sizes that no disk can have are known before any content is.
+func TestValidateLayout(t *testing.T) {
+	for _, test := range []struct {
+		layout   partition.Layout
+		bootSize Size
+		disk     int64 // 0 is auto
+		want     string
+	}{
+		{partition.EFI, "8M", 0, ""},
+		{partition.EFI, "7M", 0, "bootSize"},
+		{partition.EFIXBOOTLDR, "100M", 0, ""},
+		{partition.EFIXBOOTLDR, "99M", 0, "bootSize"},
+		{partition.LegacyBoot, "1M", 0, ""},
+		{partition.LegacyBoot, "0", 0, "bootSize"},
+		{partition.Legacy, "0", 0, ""},
+		{partition.EFI, "256M", 258, ""},
+		{partition.EFI, "256M", 257, "diskSize"},
+		{partition.LegacyGPT, "256M", 3, "diskSize"},
+		{partition.Legacy, "256M", 2097152, ""},
+		{partition.Legacy, "256M", 2097153, "diskSize"},
+	} {
+		s := valid()
+		s.PartitionTableType, s.BootSize = test.layout, test.bootSize
+		if test.disk > 0 {
+			s.DiskSize = DiskSize{DiskSizeFixed, test.disk}
+		}
+		var found Problems
+		errors.As(s.Validate(), &found)
+		got := ""
+		if len(found) > 0 {
+			got = found[0].Parameter
+		}
+		if got != test.want || len(found) > 1 {
+			t.Errorf("%s, bootSize %s, diskSize %d: got %v, want a problem with %q", test.layout, test.bootSize, test.disk, found, test.want)
+		}
+	}
+}
+
+// What could not be read is not complained of twice, and does not hide the
+// rest.
+func TestProblemsTogether(t *testing.T) {
+	s, err := read(t, "a.yaml", "rot: x\nlabel: 5\nfsType: xfs\ncontents:\n- {source: a, target: b, user: 1, group: [], mode: 5}\n- {source: a, target: .., mode: x}\ndiskSize: huge\n")
+	flag := s.SetFlag(*lookup("rootGPUID"), []string{"x"})
+	got := problems(Join(err, flag, s.Validate()))
+	want := []string{
+		`a.yaml:1:1: unknown parameter "rot"; did you mean "root"?`,
+		`a.yaml:2:8: label: must be a string, in quotes, not the number 5`,
+		`a.yaml:3:9: fsType: "xfs" cannot be built, by make-disk-image.nix neither; it must be ext4, or ext3 or ext2 without a partition table`,
+		`a.yaml:3:9: fsType: to produce a partition table, we need to use -E offset flag which is support only for fsType = ext4`,
+		`a.yaml:5:42: contents[0].group: must be a string, not a list`,
+		`a.yaml:5:52: contents[0].mode: must be a string, in quotes, not the number 5`,
+		`a.yaml:6:23: contents[1].target: ".." has the component ".."; it must be a plain path in the image`,
+		`a.yaml:6:33: contents[1].mode: "x" is not a mode: an item has none of + - =; it must be octal, such as "755", or symbolic, such as "u=rwX,go=rX"`,
+		`a.yaml:7:11: diskSize: must be "auto", "min" or a whole number of MiB, not the string "huge"`,
+		`--root-gpuid: "x" is not a UUID such as F222513B-DED1-49FA-B591-20CE86A2FE7F`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestResolvedValues(t *testing.T) {
+	s := valid()
+	rootID, _ := ParseUUID("F222513B-DED1-49FA-B591-20CE86A2FE7F")
+	if id, ok := s.FSUUID(); id != rootID || !ok {
+		t.Errorf("ext4's default UUID is %v, %v", id, ok)
+	}
+	if s.SeedUUID() != rootID || s.RootUUID() != rootID {
+		t.Error("the seed's default is not rootGPUID")
+	}
+	s.FSType = "ext2"
+	if id, ok := s.FSUUID(); ok {
+		t.Errorf("ext2 has the default UUID %v", id)
+	}
+	s.RootFSUID, s.Seed = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee", "01234567-89ab-cdef-0123-456789ABCDEF"
+	if id, ok := s.FSUUID(); !ok || id.String() != s.RootFSUID {
+		t.Errorf("the UUID is %v, %v", id, ok)
+	}
+	if s.SeedUUID().String() != strings.ToLower(s.Seed) {
+		t.Errorf("the seed is %v", s.SeedUUID())
+	}
+	if seconds, clamp := s.Epoch(); seconds != 315532800 || clamp {
+		t.Errorf("the epoch is %d, %v", seconds, clamp)
+	}
+	s.SourceDateEpoch = "0"
+	if seconds, clamp := s.Epoch(); seconds != 0 || !clamp {
+		t.Errorf("the epoch is %d, %v", seconds, clamp)
+	}
+	if uid, gid, ok := (Content{User: "0", Group: "007"}).Owner(); uid != 0 || gid != 7 || !ok {
+		t.Errorf("the owner is %d:%d, %v", uid, gid, ok)
+	}
+	if _, _, ok := (Content{}).Owner(); ok {
+		t.Error("an owner that nobody gave")
+	}
+	if s.Filename() != "nixos.img" {
+		t.Errorf("the file is %q", s.Filename())
+	}
+}
+
+func TestModes(t *testing.T) {
+	for mode, ok := range map[string]bool{
+		"755": true, "0755": true, "4755": true, "00000755": true, "u=rwX,go=rX": true, "D755,F644": true, "+x": true, "a-w": true,
+		"u=rwx,g=": true, "ug+s,o+t": true, "D2775": true,
+		"": false, "8": false, "77777": false, "u": false, "rwx": false, "u=q": false, ",": false, "755,": false, "DF755": false, "u=rw 755": false,
+	} {
+		if err := checkMode(mode); (err == nil) != ok {
+			t.Errorf("%q: %v", mode, err)
+		}
+	}
+}

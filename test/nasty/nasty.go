@@ -23,6 +23,7 @@
 //	    directories/  around the limits of one block; one of many names
 //	    subdirectories/  one of many
 //	    deep/       a thousand levels
+//	    boot/ efi/  what FAT can hold, too
 //
 // What needs root (devices, owners, file capabilities) is left out for others.
 package nasty
@@ -84,6 +85,8 @@ func describe(o Options) *node {
 	directories(root.dir("directories"), o.Scale)
 	subdirectories(root.dir("subdirectories"), o.Scale)
 	deep(root.dir("deep"), o)
+	portable(root.dir("boot"))
+	portable(root.dir("efi"))
 	return root
 }
 
@@ -262,7 +265,7 @@ func xattrs(d *node, s Scale) {
 	d.file("capability", 1000).xattr("security.capability", capability)
 	d.file("capability and more", 1000).xattr("security.capability", capability).
 		xattr("user.b", value(10, 7)).xattr("user.aa", value(200, 8)).xattr("user.c", value(3, 9)).
-		xattr(aclAccess, acl(entry{userObj, 7, none}, entry{user, 5, 1000}, entry{groupObj, 5, none}, entry{mask, 5, none}, entry{other, 1, none}))
+		xattr(aclAccess, acl(entry{userObj, 7, none}, entry{user, 5, 70_000}, entry{groupObj, 5, none}, entry{mask, 5, none}, entry{other, 5, none}))
 }
 
 // acls holds POSIX access control lists, on files and directories.
@@ -271,7 +274,7 @@ func acls(d *node) {
 	list := func(n int) []byte {
 		es := []entry{{userObj, 6, none}}
 		for i := range n {
-			es = append(es, entry{user, uint16(i % 8), uint32(1000 + i)})
+			es = append(es, entry{user, uint16(i % 8), uint32(70_000 + i)})
 		}
 		es = append(es, entry{groupObj, 4, none})
 		for i := range n {
@@ -287,7 +290,7 @@ func acls(d *node) {
 	d.dir("default").xattr(aclDefault, minimalDefault).file("made before it", 1)
 	both := d.dir("access and default")
 	both.xattr(aclAccess, list(3)).xattr(aclDefault, list(4)).xattr("user.too", []byte("yes"))
-	both.mode = unix.S_IFDIR | 0o755
+	both.private = true // the list says 4 for others
 	both.dir("below")
 	for i := range 50 {
 		d.file(fmt.Sprintf("shared-%02d", i), 1).xattr(aclAccess, list(30))

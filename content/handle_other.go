@@ -3,6 +3,7 @@
 package content
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -14,6 +15,15 @@ type handle struct{ f *os.File }
 func openHandle(path string) (handle, error) {
 	f, err := os.Open(path)
 	return handle{f}, err
+}
+
+// goneOrReplaced says what an error of openHandle means if it means that the
+// file is not there any more.
+func goneOrReplaced(err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "is gone"
+	}
+	return ""
 }
 
 func (h handle) file(string) *os.File { return h.f }

@@ -24,6 +24,20 @@ func openHandle(path string) (handle, error) {
 	return handle(fd), err
 }
 
+// goneOrReplaced says what an error of openHandle means if it means that the
+// name leads to something else than the regular file of the walk.
+func goneOrReplaced(err error) string {
+	switch err {
+	case unix.ENOENT, unix.ENOTDIR:
+		return "is gone"
+	case unix.ELOOP: // because of O_NOFOLLOW
+		return "was replaced by a symbolic link"
+	case unix.ENXIO, unix.EOPNOTSUPP, unix.ENODEV: // sockets of Linux, of Darwin; devices
+		return "was replaced by a socket or device"
+	}
+	return ""
+}
+
 func (h handle) file(name string) *os.File { return os.NewFile(uintptr(h), name) }
 
 func (h handle) close() error { return unix.Close(int(h)) }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // ErrChanged is wrapped by every error that says that a file of the host is
@@ -39,18 +40,42 @@ type Dir struct {
 }
 
 // Path returns the path of the host.
-func (d *Dir) Path() string {
-	if d.Parent == nil {
-		return d.Name
+func (d *Dir) Path() string { return pathOf(d, "") }
+
+// pathOf returns the path of name in dir, which may be nil, or of dir itself if
+// name is empty. It is made for every file that is opened: one allocation.
+func pathOf(dir *Dir, name string) string {
+	if dir == nil {
+		return name
 	}
-	return join(d.Parent.Path(), d.Name)
+	n := len(name)
+	for d := dir; d != nil; d = d.Parent {
+		n += len(d.Name) + 1
+	}
+	var b strings.Builder
+	b.Grow(n)
+	dir.write(&b)
+	if name != "" {
+		write(&b, name)
+	}
+	return b.String()
 }
 
-func join(dir, name string) string {
-	if dir == "" || dir[len(dir)-1] == '/' {
-		return dir + name
+func (d *Dir) write(b *strings.Builder) {
+	if d.Parent == nil {
+		b.WriteString(d.Name)
+		return
 	}
-	return dir + "/" + name
+	d.Parent.write(b)
+	write(b, d.Name)
+}
+
+// write appends name to the path of a directory, which may be "/" or empty.
+func write(b *strings.Builder, name string) {
+	if path := b.String(); path != "" && path[len(path)-1] != '/' {
+		b.WriteByte('/')
+	}
+	b.WriteString(name)
 }
 
 // Identity is what must not change of a file of the host between the walk
@@ -93,12 +118,7 @@ func StatHostFile(path string) (*HostFile, error) {
 }
 
 // Path returns the path of the host.
-func (f *HostFile) Path() string {
-	if f.dir == nil {
-		return f.name
-	}
-	return join(f.dir.Path(), f.name)
-}
+func (f *HostFile) Path() string { return pathOf(f.dir, f.name) }
 
 // Size returns the length in bytes that the walk saw.
 func (f *HostFile) Size() int64 { return f.id.Size }
@@ -123,22 +143,31 @@ func (f *HostFile) ReadAt(p []byte, off int64) (int, error) {
 			return err
 		}
 		defer h.close()
-		switch err := h.readFull(p, off); {
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			return f.changed("is shorter than when it was found")
-		case err != nil:
-			return fmt.Errorf("%q: %w", f.Path(), pathless(err))
-		}
-		return f.check(h)
+		return f.read(h, p, off)
 	})
+}
+
+// read fills p from off, and checks that the file still is what the walk saw.
+func (f *HostFile) read(h handle, p []byte, off int64) error {
+	err := h.readFull(p, off)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%q: %w", f.Path(), pathless(err))
+	}
+	if changed := f.check(h); changed != nil {
+		return changed
+	}
+	if err != nil { // short, and yet nothing changed: a file system like /proc
+		return f.changed("has fewer bytes than its size says")
+	}
+	return nil
 }
 
 // open opens the file and checks that it is what the walk saw.
 func (f *HostFile) open() (handle, error) {
 	path := f.Path()
 	h, err := openHandle(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return h, f.changed("is gone")
+	if how := goneOrReplaced(err); how != "" {
+		return h, f.changed(how)
 	}
 	if err != nil {
 		return h, fmt.Errorf("%q: %w", path, pathless(err))

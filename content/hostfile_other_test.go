@@ -1,0 +1,5 @@
+//go:build !linux && !darwin
+
+package content
+
+var unixChanges []change

@@ -41,6 +41,12 @@ const (
 	OwnersKeep = "keep" // every file belongs to whom it belongs in the source
 )
 
+// Values of [Spec.Compat].
+const (
+	CompatCurrent = partition.Current
+	CompatOlder   = partition.Older
+)
+
 // Values of [Spec.FSProfile].
 const (
 	// ProfileUpstream is what mke2fs makes with its own configuration.

@@ -153,8 +153,8 @@ rounded to MiB. It knows the layouts none, legacy, legacy+gpt, efi and hybrid on
 	{
 		Name: "deterministic", Group: groupIdentity, Kind: KindBool, Default: true, State: Native,
 		Summary: "same inputs, same bytes",
-		Detail: `If false, every identifier that is not given (the disk's, the partitions', the file systems') is random, as
-make-disk-image.nix leaves them.`,
+		Detail: `If false, all identifiers are random: the disk's, the partitions' and the root file system's. As with
+make-disk-image.nix, ‘rootGPUID’ and ‘rootFSUID’ have no effect then; nor has ‘seed’.`,
 		field: func(s *Spec) any { return &s.Deterministic },
 	},
 	{

@@ -133,7 +133,7 @@ func TestLine(t *testing.T) {
 			t.Errorf("%d columns: %q, want %q", width, got, want)
 		}
 	}
-	if got := line(State{Phase: "x", Done: 5, Total: 2, Left: -1}, 81); got != "x  [####################]  100 %  5 B of 2 B" {
+	if got := line(State{Phase: "x", Done: 5, Total: 2, Left: -1}, 79); got != "x  [####################]  100 %  5 B of 2 B" {
 		t.Errorf("more than everything: %q", got)
 	}
 }

@@ -78,7 +78,7 @@ type Spec struct {
 
 	Root       string    // a directory or a tar; "-" is a tar from standard input; "" is none
 	Owners     string    // OwnersRoot or OwnersKeep; "" is root for directories, keep for tars
-	Xattrs     []string  // patterns; nil is the default, see DefaultXattrs
+	Xattrs     []string  // patterns; nil is the default, see the table
 	Contents   []Content // merged over Root, in order
 	ConfigFile string    // becomes /etc/nixos/configuration.nix; "" is none
 
@@ -175,13 +175,6 @@ func (d DiskSize) String() string {
 	default:
 		return fmt.Sprint(d.MiB)
 	}
-}
-
-// DefaultXattrs are the extended attributes that are taken from directories
-// of the host when [Spec.Xattrs] is nil, so that labels which belong to the
-// host (security.selinux and the like) stay there.
-func DefaultXattrs() []string {
-	return []string{"user.*", "security.capability", "system.posix_acl_access", "system.posix_acl_default"}
 }
 
 // New returns a Spec with the defaults.

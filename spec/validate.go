@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"diskwright/partition"
+	"diskwright/tree"
 
 	"github.com/google/uuid"
 )
@@ -184,7 +185,7 @@ func (v *validator) content(name string, c Content) {
 		}
 	}
 	if c.Mode != "" {
-		if err := checkMode(c.Mode); err != nil {
+		if _, err := tree.ParseMode(c.Mode); err != nil {
 			v.failWith(name+".mode", err)
 		}
 	}
@@ -370,35 +371,6 @@ func (v *validator) assertions() {
 			v.fail(name, "Contents of the disk image should set none of {user, group} or both at the same time.")
 		}
 	}
-}
-
-// checkMode checks a mode of [Content]: items between commas, each of them
-// octal digits or, as in chmod(1), who, operators and permissions. As rsync's
-// --chmod has it, an item may begin with D or F for directories or files only.
-func checkMode(mode string) error {
-	bad := func(why string) error {
-		return fmt.Errorf("%q is not a mode: %s; it must be octal, such as \"755\", or symbolic, such as \"u=rwX,go=rX\"", mode, why)
-	}
-	for item := range strings.SplitSeq(mode, ",") {
-		rest := strings.TrimLeft(item, "DF")
-		if len(item)-len(rest) > 1 {
-			return bad("D and F exclude each other")
-		}
-		if digits := strings.TrimLeft(rest, "01234567"); rest != "" && digits == "" {
-			if len(strings.TrimLeft(rest, "0")) > 4 {
-				return bad("more than four octal digits")
-			}
-			continue
-		}
-		operators := strings.TrimLeft(rest, "ugoa")
-		if operators == "" || !strings.Contains("+-=", operators[:1]) {
-			return bad("an item has none of + - =")
-		}
-		if strings.Trim(operators[1:], "rwxXst") != "" {
-			return bad("permissions are r, w, x, X, s and t")
-		}
-	}
-	return nil
 }
 
 // alternatives lists values in a sentence.

@@ -31,9 +31,9 @@ const (
 	// data structures to clusters.
 	unalignedSectors = 8192
 
-	// minDataBlocks is how many KiB mkfs.vfat wants there to be behind the root
-	// directory.
-	minDataBlocks = 32
+	// minDataSectors is how many sectors mkfs.vfat wants there to be behind the
+	// root directory.
+	minDataSectors = 64
 )
 
 // geometry says where things lie in a volume. All but the cluster count are
@@ -97,7 +97,7 @@ func chooseGeometry(size int64, bits int) (geometry, bool) {
 			g = geometry{}
 		}
 	}
-	return g, g.clusters > 0 && (g.dataSector()+1)/2+minDataBlocks <= size/1024
+	return g, g.clusters > 0 && g.dataSector()+minDataSectors <= int64(g.sectors)
 }
 
 // volumeSectors returns how many sectors of a partition the volume takes:

@@ -24,6 +24,29 @@ func (r *reader) content(dir int, name string, size int64) (string, error) {
 		return "", err
 	}
 	defer unix.Close(fd)
+	return r.digest(fd, size)
+}
+
+// Digest returns the digest of a file, and its size, so that images can be
+// compared at the cost of what they hold.
+func Digest(path string) (digest string, size int64, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", 0, fmt.Errorf("open %q: %w", path, err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", 0, fmt.Errorf("stat %q: %w", path, err)
+	}
+	digest, err = new(reader).digest(fd, st.Size)
+	if err != nil {
+		return "", 0, fmt.Errorf("read %q: %w", path, err)
+	}
+	return digest, st.Size, nil
+}
+
+func (r *reader) digest(fd int, size int64) (string, error) {
 	hash := sha256.New()
 	var zeros [block]byte
 	for at := int64(0); at < size; {

@@ -1,0 +1,75 @@
+//go:build linux
+
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"diskwright/test/manifest"
+	"diskwright/test/oracle"
+	"diskwright/test/scratch"
+)
+
+// Times that FAT can hold: even seconds from 1980 to 2107.
+const (
+	firstFAT = 315_532_800
+	lastFAT  = 4_354_819_198
+)
+
+// checkFAT asks fsck.vfat about a boot partition, takes its files out with
+// mtools, and compares them with what tree has below the mount point.
+func checkFAT(t *testing.T, v volume, tree manifest.Manifest) {
+	t.Helper()
+	file := v.extract(t)
+	output := oracle.Run(t, "fsck.vfat", "-n", "-v", file)
+	for _, bad := range []string{"differences", "Orphaned", "Bad", "bad", "wrong", "Free cluster summary", "dirty"} {
+		if strings.Contains(output, bad) {
+			t.Errorf("fsck.vfat -n:\n%s", output)
+			break
+		}
+	}
+	if v.size >= 33<<20 && !strings.Contains(oracle.Run(t, "minfo", "-i", file, "::"), "FAT32") {
+		t.Errorf("/%s is not FAT32, with %d bytes", v.mountPoint, v.size)
+	}
+	got := mcopy(t, file)
+	want := inFAT(tree.Below(v.mountPoint))
+	same(t, "what mcopy finds in /"+v.mountPoint, want, got)
+}
+
+// mcopy returns the manifest of what mtools take out of a FAT.
+func mcopy(t *testing.T, file string) manifest.Manifest {
+	t.Helper()
+	dir := scratch.Dir(t)
+	cmd := oracle.Command(t, "mcopy", "-s", "-n", "-m", "-Q", "-i", file, "::/", dir)
+	cmd.Env = append(cmd.Env, "LC_ALL=C.UTF-8") // for names beyond ASCII
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mcopy: %v\n%s", err, out)
+	}
+	// mcopy puts the root into a directory where it can.
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 1 && entries[0].IsDir() && entries[0].Name() == "::" {
+		dir = filepath.Join(dir, entries[0].Name())
+	}
+	return contents(read(t, dir))
+}
+
+// inFAT returns what a FAT keeps of a tree.
+func inFAT(m manifest.Manifest) manifest.Manifest {
+	return contents(m).Map(func(f *manifest.File) {
+		f.Sec = min(max(f.Sec, firstFAT), lastFAT) &^ 1
+	})
+}
+
+// contents leaves names, types, contents and times in whole seconds; of
+// directories not even these: mcopy does not keep them.
+func contents(m manifest.Manifest) manifest.Manifest {
+	return m.Map(func(f *manifest.File) {
+		kept := manifest.File{Path: f.Path, Mode: f.Mode &^ 0o7777, Size: f.Size, Digest: f.Digest, Target: f.Target}
+		if f.Mode&0o170000 == 0o100000 {
+			kept.Sec = f.Sec
+		}
+		*f = kept
+	})
+}

@@ -1,0 +1,184 @@
+package ext4
+
+import (
+	"fmt"
+
+	"diskwright/filesystem/ext4/ondisk"
+)
+
+// Slack is what a file system has free beside the tree. Free inodes are asked
+// for by the options' number of inodes.
+type Slack struct {
+	Percent int   // of all its blocks, 0 to 90
+	Bytes   int64 // in addition
+}
+
+// blocks returns the slack of a file system of that many blocks.
+func (s Slack) blocks(blocks int64) int64 {
+	return (blocks*int64(s.Percent)+99)/100 + blocksFor(s.Bytes)
+}
+
+// MinSize returns the size in bytes of the smallest file system, of whole
+// blocks, that holds the tree and the slack. The size in the options plays no
+// role. It is exact: [Plan] accepts that size and none below. Not every larger
+// size will do: the journal grows in steps, at 128 MiB for example from 4 to
+// 16 MiB.
+func MinSize(need Need, opts Options, slack Slack) (int64, error) {
+	if need.census == nil {
+		return 0, fmt.Errorf("ext4: nothing was measured")
+	}
+	if slack.Percent < 0 || slack.Percent > 90 || slack.Bytes < 0 {
+		return 0, fmt.Errorf("ext4: %d percent and %d bytes are no slack; 0 to 90 percent are", slack.Percent, slack.Bytes)
+	}
+	s := sizing{need: &need, opts: opts, slack: slack, nodes: need.leastNodes()}
+	for blocks := s.floor(); ; {
+		t, err := s.try(blocks)
+		if err != nil {
+			return 0, err
+		}
+		if t.fits {
+			return blocks * blockSize, nil
+		}
+		blocks = t.next
+	}
+}
+
+// sizing is the search for the smallest size. It tries sizes upwards, and
+// leaps over those that cannot do. What a file system spends on itself grows with
+// its size, with exceptions that each bound a leap:
+//
+//   - at some sizes the ratio of inodes to blocks changes;
+//   - the last group is left out until it is worth its overhead;
+//   - where inodes are many, groups shrink until the inodes fit.
+type sizing struct {
+	need  *Need
+	opts  Options
+	slack Slack
+	nodes int64 // blocks of extent trees, at least
+	fails int   // sizes in a row without any geometry
+}
+
+// trial is the result for one size: it fits, or no size below next does.
+type trial struct {
+	fits bool
+	next int64
+}
+
+// sizesWithoutGeometry is how many sizes in a row may be impossible for
+// whatever reason before that is taken for an answer.
+const sizesWithoutGeometry = 1 << 20
+
+// floor returns a number of blocks below which nothing fits.
+func (s *sizing) floor() int64 {
+	inodes := max(s.opts.Inodes, s.need.Inodes)
+	return s.demand(0) + inodes/inodesPerBlock
+}
+
+// demand returns what the tree and the slack need of a file system that has
+// at least that many blocks.
+func (s *sizing) demand(blocks int64) int64 {
+	return s.need.Blocks + s.nodes + s.slack.blocks(blocks)
+}
+
+// try tries a size.
+func (s *sizing) try(blocks int64) (trial, error) {
+	s.opts.Size = blocks * blockSize
+	l, err := s.need.layout(s.opts)
+	if err != nil {
+		if s.fails++; s.fails > sizesWithoutGeometry {
+			return trial{}, err
+		}
+		return trial{next: blocks + 1}, nil
+	}
+	s.fails = 0
+	if s.fit(l) {
+		return trial{fits: true}, nil
+	}
+	return trial{next: blocks + max(s.leap(l, blocks), 1)}, nil
+}
+
+// fit reports whether tree and slack fit the layout.
+func (s *sizing) fit(l *layout) bool {
+	slack := s.slack.blocks(l.Blocks)
+	if l.freeBlocks() < s.need.Blocks+s.nodes+slack {
+		return false
+	}
+	sp := newSpace(l)
+	nodes, ok := s.need.nodesIn(sp)
+	return ok && sp.blocks >= s.need.Blocks+nodes+slack
+}
+
+// ratioChanges are the sizes in blocks from which on there are fewer inodes for
+// the same number of blocks (mke2fs.conf: default and big).
+var ratioChanges = [...]int64{512 << 20 / blockSize, 4 << 40 / blockSize}
+
+// leap returns how far the next size is that may do.
+func (s *sizing) leap(l *layout, blocks int64) int64 {
+	if lost := blocks - l.Blocks; lost > 0 {
+		return s.beyondLost(l, blocks) - blocks
+	}
+	// Beyond this size there are at least these inodes and this journal;
+	// rounding to groups may take two blocks of inodes from each.
+	overhead := l.Inodes/inodesPerBlock - 2*l.Groups + l.JournalBlocks
+	leap := s.demand(l.Blocks-bitsPerBlock) + overhead - blocks
+	if l.BlocksPerGroup == bitsPerBlock {
+		// Within a group, everything grows.
+		missing := s.demand(l.Blocks) - l.freeBlocks()
+		leap = max(leap, min(missing, l.Groups*bitsPerBlock+1-blocks))
+	}
+	for _, change := range ratioChanges {
+		if blocks < change {
+			leap = min(leap, change-blocks)
+		}
+	}
+	return leap
+}
+
+// beyondLost returns the first size that uses another number of blocks than l,
+// which leaves some unused for lack of a worthwhile last group.
+func (s *sizing) beyondLost(l *layout, blocks int64) int64 {
+	for {
+		blocks++
+		opts := l.opts
+		opts.Size = blocks * blockSize
+		if geo, err := NewGeometry(&opts); err != nil || geo.Blocks != l.Blocks {
+			return blocks
+		}
+	}
+}
+
+// leastNodes returns how many blocks the extent trees of the large files
+// need where nothing is in their way.
+func (c *census) leastNodes() (nodes int64) {
+	for _, f := range c.large {
+		extents := int64(0)
+		spans := c.spansOf(f.ordinal)
+		for _, s := range spans {
+			extents += extentsFor(int64(s.count))
+		}
+		if spans == nil {
+			extents = extentsFor(c.dataBlocks(f.ordinal))
+		}
+		nodes += extentNodes(extents)
+	}
+	return nodes
+}
+
+// extentsFor returns how many extents hold contiguous blocks.
+func extentsFor(blocks int64) int64 { return (blocks + ondisk.ExtentMax - 1) / ondisk.ExtentMax }
+
+// nodesIn returns how many blocks the extent trees need in a space; ok is
+// false if the files do not even fit.
+func (c *census) nodesIn(sp *space) (nodes int64, ok bool) {
+	if c.blocks > sp.blocks {
+		return 0, false
+	}
+	for _, f := range c.large {
+		b := body{c.spansOf(f.ordinal), c.dataBlocks(f.ordinal), f.before + nodes}
+		if b.rank+b.blocks > sp.blocks {
+			return 0, false
+		}
+		nodes += extentNodes(b.countExtents(sp))
+	}
+	return nodes, true
+}

@@ -36,10 +36,16 @@ func derived(seed uuid.UUID) identity {
 	}
 }
 
-// random returns identifiers that differ from call to call, for builds that
-// ask not to be deterministic.
+// random returns identifiers that differ from build to build, for those that
+// ask not to be deterministic. A role keeps its identifier.
 func random() identity {
-	return func(string) uuid.UUID { return uuid.New() }
+	ids := map[string]uuid.UUID{}
+	return func(role string) uuid.UUID {
+		if _, ok := ids[role]; !ok {
+			ids[role] = uuid.New()
+		}
+		return ids[role]
+	}
 }
 
 // word returns the first four bytes of the identifier of a role.

@@ -1,0 +1,346 @@
+package builder
+
+import (
+	"errors"
+	"fmt"
+
+	"diskwright/content"
+	"diskwright/diskmap"
+	"diskwright/filesystem/ext4"
+	"diskwright/filesystem/fat"
+	"diskwright/partition"
+	"diskwright/spec"
+	"diskwright/tree"
+
+	"github.com/google/uuid"
+)
+
+// ext4Block is the size of a block of every ext4 file system that is made.
+const ext4Block = 4096
+
+// planner lays one disk out.
+type planner struct {
+	spec     *spec.Spec
+	identify identity
+	epoch    tree.Time
+
+	root    *tree.Inode            // what goes into the root file system
+	boots   map[string]*tree.Inode // what goes into boot partitions, by mount point
+	request partition.Request
+	need    ext4.Need // of root
+
+	report Report
+}
+
+func newPlanner(s *spec.Spec, root *tree.Inode) *planner {
+	seconds, _ := s.Epoch()
+	p := &planner{
+		spec:     s,
+		identify: derived(s.SeedUUID()),
+		epoch:    tree.Time{Sec: seconds},
+		root:     root,
+		boots:    map[string]*tree.Inode{},
+		report: Report{
+			File:          s.Filename(),
+			Format:        s.Format,
+			Epoch:         seconds,
+			Deterministic: s.Deterministic,
+			Seed:          s.SeedUUID().String(),
+		},
+	}
+	if !s.Deterministic {
+		p.identify = random()
+	}
+	return p
+}
+
+// plan returns the disk.
+func (p *planner) plan() (*diskmap.Map, error) {
+	if err := p.makeRequest(); err != nil {
+		return nil, err
+	}
+	blocks, entries := tree.Usage(p.root, p.request.Compat != partition.Older)
+	if err := p.split(); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.need, err = ext4.Measure(p.root, p.rootOptions(0)); err != nil {
+		return nil, err
+	}
+	table, root, err := p.planRoot(blocks, entries)
+	if err != nil {
+		return nil, err
+	}
+	p.report.Table, p.report.DiskSize = *table, table.DiskSize
+	parts := map[int]content.Source{}
+	for _, part := range table.Partitions {
+		switch {
+		case part.Role == partition.Root:
+			p.reportRoot(table, part, root)
+			parts[part.Number] = root.Map()
+		case part.MountPoint != "":
+			m, err := p.planFAT(table, part)
+			if err != nil {
+				return nil, err
+			}
+			parts[part.Number] = m
+		}
+	}
+	return table.Map(parts)
+}
+
+// makeRequest says what the table must be, but for the disk's size.
+func (p *planner) makeRequest() error {
+	boot, err := p.bootSize()
+	p.request = partition.Request{
+		Layout:        partition.Layout(p.spec.PartitionTableType),
+		Compat:        partition.Compat(p.spec.Compat),
+		BootSize:      boot,
+		BootSizeText:  string(p.spec.BootSize),
+		Deterministic: p.spec.Deterministic,
+		RootGUID:      p.spec.RootUUID(),
+		Identify:      p.identify,
+	}
+	return err
+}
+
+// bootSize returns bootSize in bytes. The older reference reads it as parted
+// does unless the disk's size is automatic; layouts without a boot partition
+// do not read it.
+func (p *planner) bootSize() (int64, error) {
+	bytes, err := p.spec.BootSize.Bytes()
+	if err != nil && (p.spec.Compat == spec.CompatOlder && p.spec.DiskSize.Mode != spec.DiskSizeAuto) {
+		return 0, nil
+	}
+	return bytes, err
+}
+
+// split moves what lies below the mount points of boot partitions out of the
+// root's tree. The mount points stay.
+func (p *planner) split() error {
+	smallest, err := partition.MinDiskSize(p.request, 0)
+	if err != nil {
+		return err
+	}
+	request := p.request
+	request.DiskSize = smallest
+	table, err := partition.Plan(request)
+	if err != nil {
+		return err
+	}
+	for _, part := range table.Partitions {
+		if part.MountPoint == "" || part.Role == partition.Root {
+			continue
+		}
+		if p.boots[part.MountPoint], err = tree.Split(p.root, part.MountPoint, p.epoch); err != nil {
+			return fmt.Errorf("partitionTableType %s has a partition on %s: %w", p.request.Layout, part.MountPoint, err)
+		}
+	}
+	return nil
+}
+
+// planRoot chooses the size of the disk and plans the root file system on it.
+// blocks and entries are what tree.Usage counts of all files.
+func (p *planner) planRoot(blocks, entries int64) (*partition.Table, *ext4.FileSystem, error) {
+	p.report.DiskSizeMode = p.spec.DiskSize.String()
+	if p.spec.DiskSize.Mode == spec.DiskSizeFixed {
+		p.report.DiskSizeMode = "fixed"
+		return p.planRootOn(p.spec.DiskSize.MiB*mebibyte, 0)
+	}
+	first, err := p.firstSize(blocks, entries)
+	if err != nil {
+		return nil, nil, err
+	}
+	for disk := first; ; disk += mebibyte {
+		table, root, err := p.planRootOn(disk, freeInodes)
+		switch {
+		case errors.As(err, new(*ext4.NoSpaceError)) || errors.As(err, new(*partition.SizeError)):
+			// The journal, for one, grows in steps: a larger disk may have
+			// less room.
+			continue
+		case err != nil:
+			return nil, nil, err
+		case comfortable(root.Stats()):
+			p.noteRaise(disk)
+			return table, root, nil
+		}
+	}
+}
+
+// firstSize returns the smallest size of the disk that may do.
+func (p *planner) firstSize(blocks, entries int64) (int64, error) {
+	additional, err := p.spec.AdditionalSpace.Bytes()
+	if err != nil {
+		return 0, err
+	}
+	opts := p.rootOptions(0)
+	opts.Inodes = p.need.Inodes + freeInodes
+	root, err := ext4.MinSize(p.need, opts, ext4.Slack{Percent: freePercent})
+	if err != nil {
+		return 0, err
+	}
+	smallest, err := partition.MinDiskSize(p.request, root)
+	if err != nil {
+		return 0, err
+	}
+	if p.spec.DiskSize.Mode == spec.DiskSizeMin {
+		return smallest + roundUp(additional, mebibyte), nil
+	}
+	reserved := partition.Reserved(p.request.Layout, p.request.BootSize, p.request.Compat)
+	auto := autoSize(blocks, entries, additional, reserved, p.request.Compat == partition.Older)
+	p.report.AutoSize = &auto
+	return max(auto.FormulaBytes, smallest), nil
+}
+
+// noteRaise tells that the formula's size was too small, if it was.
+func (p *planner) noteRaise(disk int64) {
+	auto := p.report.AutoSize
+	if auto == nil || disk == auto.FormulaBytes {
+		return
+	}
+	auto.Raised = true
+	p.note("diskSize: the automatic size of make-disk-image.nix is %d MiB, which cannot hold the files with %d %% of the root file system and %d inodes free; raised to %d MiB",
+		auto.FormulaBytes/mebibyte, freePercent, freeInodes, disk/mebibyte)
+}
+
+func (p *planner) note(format string, args ...any) {
+	p.report.Notes = append(p.report.Notes, fmt.Sprintf(format, args...))
+}
+
+// comfortable reports whether a file system has what an automatic size must
+// leave free.
+func comfortable(s ext4.Stats) bool {
+	return s.FreeBlocks*100 >= s.Blocks*freePercent && s.FreeInodes >= freeInodes
+}
+
+// planRootOn plans the table and the root file system of a disk of size bytes,
+// with at least so many inodes free.
+func (p *planner) planRootOn(disk int64, inodes int64) (*partition.Table, *ext4.FileSystem, error) {
+	request := p.request
+	request.DiskSize = disk
+	table, err := partition.Plan(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	part, _ := table.ByRole(partition.Root)
+	opts := p.rootOptions(table.Size(part))
+	opts.Inodes = p.need.Inodes + inodes
+	root, err := ext4.Plan(p.need, opts)
+	if err != nil {
+		return nil, nil, p.rootError(err, disk)
+	}
+	return table, root, nil
+}
+
+// rootError says what size would do for a root file system that does not
+// fit.
+func (p *planner) rootError(err error, disk int64) error {
+	if !errors.As(err, new(*ext4.NoSpaceError)) || p.spec.DiskSize.Mode != spec.DiskSizeFixed {
+		return err
+	}
+	enough := ""
+	if root, err := ext4.MinSize(p.need, p.rootOptions(0), ext4.Slack{}); err == nil {
+		if smallest, err := partition.MinDiskSize(p.request, root); err == nil {
+			enough = fmt.Sprintf("; the smallest disk that holds it has %d MiB", smallest/mebibyte)
+		}
+	}
+	return fmt.Errorf("diskSize: %d MiB are too small: root file system: %w%s", disk/mebibyte, err, enough)
+}
+
+// reportRoot describes the root file system.
+func (p *planner) reportRoot(table *partition.Table, part partition.Partition, fs *ext4.FileSystem) {
+	opts, stats := p.rootOptions(table.Size(part)), fs.Stats()
+	p.report.FileSystems = append(p.report.FileSystems, FileSystem{
+		Partition:  part.Number,
+		MountPoint: part.MountPoint,
+		Type:       opts.Kind.String(),
+		Label:      opts.Label,
+		UUID:       uuid.UUID(opts.UUID).String(),
+		Size:       stats.Blocks * ext4Block,
+		BlockSize:  ext4Block,
+		Used:       (stats.Blocks - stats.FreeBlocks) * ext4Block,
+		Free:       stats.FreeBlocks * ext4Block,
+		Inodes:     stats.Inodes,
+		FreeInodes: stats.FreeInodes,
+	})
+}
+
+// rootOptions returns the root file system's options for a partition of size
+// bytes. Like the reference, which gives mkfs the size in KiB, they leave an
+// odd last sector alone.
+func (p *planner) rootOptions(size int64) ext4.Options {
+	opts := ext4.Options{
+		Size:         size / 1024 * 1024,
+		Label:        p.spec.Label,
+		UUID:         p.identify(roleFSUUID),
+		HashSeed:     p.identify(roleHashSeed),
+		JournalUUID:  p.identify(roleJournalUUID),
+		ChecksumSeed: p.identify.word(roleCsumSeed),
+		Epoch:        p.epoch.Sec,
+	}
+	if id, ok := p.spec.FSUUID(); ok && p.spec.Deterministic {
+		opts.UUID = id
+	}
+	switch p.spec.FSType {
+	case "ext3":
+		opts.Kind = ext4.Ext3
+	case "ext2":
+		opts.Kind = ext4.Ext2
+	}
+	if p.spec.FSProfile == spec.ProfileCompatible {
+		opts.Profile = ext4.Compatible
+	}
+	return opts
+}
+
+// planFAT plans and describes the file system of a boot partition.
+func (p *planner) planFAT(table *partition.Table, part partition.Partition) (*diskmap.Map, error) {
+	fs, err := fat.New(p.boots[part.MountPoint], fat.Options{
+		Label:         part.Label,
+		VolumeID:      p.volumeID(table, part),
+		Size:          table.Size(part),
+		HiddenSectors: uint32(part.Start),
+		Time:          p.epoch,
+	})
+	if err != nil {
+		return nil, p.fatError(part, err)
+	}
+	info := fs.Info()
+	p.report.FileSystems = append(p.report.FileSystems, FileSystem{
+		Partition:  part.Number,
+		MountPoint: part.MountPoint,
+		Type:       fmt.Sprintf("fat%d", info.Bits),
+		Label:      info.Label,
+		UUID:       fmt.Sprintf("%04X-%04X", info.VolumeID>>16, info.VolumeID&0xffff),
+		Size:       info.Size,
+		BlockSize:  info.ClusterSize,
+		Used:       info.Used(),
+		Free:       info.Free(),
+	})
+	return fs.Map()
+}
+
+// fatError names the mount point, and the bootSize that would do for files
+// that do not fit.
+func (p *planner) fatError(part partition.Partition, err error) error {
+	var space *fat.SpaceError
+	fixed := part.Role == partition.ESP && p.request.Layout == partition.EFIXBOOTLDR
+	if !errors.As(err, &space) || space.Smallest == 0 || fixed || p.request.Compat == partition.Older {
+		return fmt.Errorf("%s: %w", part.MountPoint, err)
+	}
+	// bootSize is where the partition ends, less the MiB that rounding adds.
+	end := roundUp(part.Start*partition.SectorSize+space.Smallest, mebibyte)
+	return fmt.Errorf("bootSize: %s is too small: %w; bootSize %dM would do", part.MountPoint, err, end/mebibyte-1)
+}
+
+// volumeID returns the epoch, which is what mkfs.vfat makes of
+// SOURCE_DATE_EPOCH; a second FAT has the next number.
+func (p *planner) volumeID(table *partition.Table, part partition.Partition) uint32 {
+	id := uint32(p.epoch.Sec)
+	for _, other := range table.Partitions {
+		if other.Number < part.Number && p.boots[other.MountPoint] != nil {
+			id++
+		}
+	}
+	return id
+}

@@ -74,7 +74,7 @@ func slowBuild(t *testing.T, out string) *exec.Cmd {
 
 // Ctrl-C in the middle leaves nothing.
 func TestSignals(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
 			out := scratch.Dir(t)
 			cmd := slowBuild(t, filepath.Join(out, "made"))

@@ -1,0 +1,16 @@
+//go:build !unix
+
+package atomicfile
+
+import "os"
+
+// openExclusive creates the file temp, and cannot make it call itself name.
+func openExclusive(temp, _ string) (*os.File, error) {
+	return os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+}
+
+// chmod does nothing: modes here are no more than a read-only bit.
+func chmod(*os.File) error { return nil }
+
+// syncDir does nothing: directories cannot be synced here.
+func syncDir(string) error { return nil }

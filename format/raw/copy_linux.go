@@ -1,0 +1,36 @@
+package raw
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// kernelCopy has the kernel copy n bytes from src to dst and returns how many
+// it did copy; the caller does the rest. An error is one of writing.
+//
+// copy_file_range(2) shares the blocks where the file system can (XFS, btrfs,
+// bcachefs; offsets must be aligned to its blocks) before it copies pages, so
+// there is nothing to gain from FICLONERANGE in front of it.
+func kernelCopy(dst *os.File, to int64, src *os.File, from, n int64) (int64, error) {
+	out, in := int(dst.Fd()), int(src.Fd())
+	done := int64(0)
+	for done < n {
+		r, w := from+done, to+done
+		c, err := unix.CopyFileRange(in, &r, out, &w, int(n-done), 0)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.ENOSPC || err == unix.EDQUOT || err == unix.EFBIG:
+			return done, err
+		case err != nil || c <= 0:
+			// Another file system on Linux before 5.3 (EXDEV), one that
+			// cannot (EINVAL, EOPNOTSUPP), a sandbox that forbids it (ENOSYS,
+			// EPERM), the end of the file, or an error that reading or
+			// writing meets again and can attribute.
+			return done, nil
+		}
+		done += int64(c)
+	}
+	return done, nil
+}

@@ -1,0 +1,157 @@
+// Package raw writes a disk map as a raw image: the bytes of the disk and
+// nothing else.
+//
+//	map     |MBR|GPT|......|==ESP==|....|sb|gd|bitmap|file|file|file|....|.|GPT|
+//	file    |MBR|GPT| hole |==ESP==|hole|sb|gd|bitmap|file|file|file|hole|.|GPT|
+//	stream  |MBR|GPT|000000|==ESP==|0000|sb|gd|bitmap|file|file|file|0000|0|GPT|
+//
+// [WriteFile] makes a sparse file. Its map is divided into regions, and
+// several workers take those that hold data, in order:
+//
+//	region  |..|sb|gd|bitmap|f|f|f|....|f|f|======== large file =======|f|f|..|
+//	            \___ one write ___/    \ / \_ copied by the kernel ___/ \ /
+//
+// Small extents are read into the worker's buffer and written run by run, so
+// that a thousand small files cost a thousand reads and one write. The bytes of
+// large files of the host never enter the process: the kernel copies or, where
+// the file system can, shares them.
+//
+// [WriteStream] makes one sequential stream, read ahead by several workers,
+// with zeros for the holes.
+package raw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"sync"
+
+	"diskwright/diskmap"
+)
+
+// Options of writing. The zero value is good.
+type Options struct {
+	// Workers is how many goroutines read and write; zero is one for each
+	// CPU. The result does not depend on it.
+	Workers int
+	// Progress may be nil. It is called with the number of bytes that were
+	// done since its last call, from several goroutines at once.
+	Progress func(n int64)
+}
+
+func (o Options) workers() int {
+	if o.Workers > 0 {
+		return o.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func (o Options) progress(n int64) {
+	if o.Progress != nil && n > 0 {
+		o.Progress(n)
+	}
+}
+
+// WriteFile writes m to f, an empty regular file, which becomes as long as the
+// map. Blocks of 4 KiB in which the map has no extent are not written and stay
+// holes. Progress adds up to [diskmap.Map.DataSize].
+//
+// Errors name the file that they are about: f, or the source in m. Where
+// several sources are wrong it is the first of the map. After an error, f is in
+// any state.
+func WriteFile(ctx context.Context, m *diskmap.Map, f *os.File, opts Options) error {
+	if fi, err := f.Stat(); err != nil {
+		return err
+	} else if !fi.Mode().IsRegular() || fi.Size() != 0 {
+		return fmt.Errorf("raw: %q is not an empty regular file", f.Name())
+	}
+	if err := f.Truncate(m.Size()); err != nil {
+		return outputError(m, f, err)
+	}
+	regions := &regions{m: m, f: f}
+	var running sync.WaitGroup
+	for range opts.workers() {
+		running.Go(func() {
+			w := newWriter(m, f)
+			for {
+				r, ok := regions.next(ctx)
+				if !ok {
+					return
+				}
+				n, err := w.writeRegion(r.from, r.to)
+				if err != nil {
+					regions.fail(r, err)
+					return
+				}
+				opts.progress(n)
+			}
+		})
+	}
+	running.Wait()
+	return regions.err
+}
+
+// outputError says what it means that the output cannot be written.
+func outputError(m *diskmap.Map, f *os.File, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	switch {
+	case isNoSpace(err):
+		return fmt.Errorf("%q: the image needs %d bytes on its file system: %w", f.Name(), allocation(m), err)
+	case isTooLarge(err):
+		return fmt.Errorf("%q: the image is %d bytes long, more than its file system or the limit of file sizes allows: %w", f.Name(), m.Size(), err)
+	}
+	return fmt.Errorf("%q: %w", f.Name(), err)
+}
+
+// allocation returns how many bytes the blocks have that m has extents in.
+func allocation(m *diskmap.Map) int64 {
+	n, end := int64(0), int64(0)
+	for e := range m.Extents(0, m.Size()) {
+		from := max(blockFloor(e.Offset), end)
+		end = max(blockCeil(e.End()), end)
+		n += end - from
+	}
+	return n
+}
+
+// zeros is what is written for holes of a stream.
+var zeros = make([]byte, 256<<10)
+
+// WriteStream writes the whole of m to w. Progress adds up to the size of the
+// map. Cancelling ctx takes effect between writes to w.
+func WriteStream(ctx context.Context, m *diskmap.Map, w io.Writer, opts Options) error {
+	write := func(p []byte) error {
+		if _, err := w.Write(p); err != nil {
+			return fmt.Errorf("writing the image: %w", err)
+		}
+		opts.progress(int64(len(p)))
+		return nil
+	}
+	for c, err := range m.Chunks(ctx, diskmap.DefaultChunk, opts.workers()) {
+		if err != nil {
+			return err
+		}
+		if !c.IsHole() {
+			if err := write(c.Data); err != nil {
+				return err
+			}
+			continue
+		}
+		for left := c.Length; left > 0; left -= int64(len(zeros)) {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			if err := write(zeros[:min(left, int64(len(zeros)))]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

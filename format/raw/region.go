@@ -1,0 +1,188 @@
+package raw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"diskwright/content"
+	"diskwright/diskmap"
+)
+
+const (
+	// blockSize is the unit in which files are allocated and pages are kept,
+	// on the file systems that matter. Larger is correct too.
+	blockSize = 4 << 10
+
+	// regionSize is how much of the disk a worker takes at a time. Measured:
+	// see docs/benchmarks.md.
+	regionSize = 4 << 20
+
+	// kernelCopyMin is the least length of an extent that the kernel copies.
+	// Below it, a read into the buffer and a share of one write are cheaper.
+	kernelCopyMin = 128 << 10
+)
+
+func blockFloor(n int64) int64 { return n &^ (blockSize - 1) }
+func blockCeil(n int64) int64  { return (n + blockSize - 1) &^ (blockSize - 1) }
+
+// region is a part of the map, [from, to), from a multiple of regionSize to
+// the next.
+type region struct{ from, to int64 }
+
+// regions hands out the regions that hold data, in order. After an error it
+// stops; since all regions in front of that one were handed out before it, the
+// error that remains is the first of the map.
+type regions struct {
+	m *diskmap.Map
+	f *os.File
+
+	mu      sync.Mutex
+	pos     int64 // end of the last region
+	stopped bool
+	failed  int64 // start of the region that err is of
+	err     error
+}
+
+func (r *regions) next(ctx context.Context) (region, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return region{}, false
+	}
+	if err := context.Cause(ctx); err != nil {
+		r.stopped, r.failed, r.err = true, r.pos, err
+		return region{}, false
+	}
+	for e := range r.m.Extents(r.pos, r.m.Size()) {
+		from := e.Offset - e.Offset%regionSize
+		r.pos = min(from+regionSize, r.m.Size())
+		return region{from, r.pos}, true
+	}
+	r.stopped = true
+	return region{}, false
+}
+
+func (r *regions) fail(at region, err error) {
+	var output *writeError
+	if errors.As(err, &output) {
+		err = outputError(r.m, r.f, output.err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
+	if r.err == nil || at.from < r.failed {
+		r.failed, r.err = at.from, err
+	}
+}
+
+// writeError is an error of the output, not of a source.
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return e.err.Error() }
+
+// writer is a worker. Its buffer holds a run of bytes of the region that are
+// read and not yet written: [start, end) of the map.
+type writer struct {
+	m          *diskmap.Map
+	f          *os.File
+	buffer     []byte
+	start, end int64
+}
+
+func newWriter(m *diskmap.Map, f *os.File) *writer {
+	return &writer{m: m, f: f, buffer: make([]byte, min(regionSize, blockCeil(m.Size())))}
+}
+
+// writeRegion writes the extents of [from, to) and returns their length.
+func (w *writer) writeRegion(from, to int64) (int64, error) {
+	n := int64(0)
+	w.start, w.end = from, from
+	for e := range w.m.Extents(from, to) {
+		if err := w.writeExtent(e); err != nil {
+			return n, err
+		}
+		n += e.Length
+	}
+	return n, w.flush(to)
+}
+
+func (w *writer) writeExtent(e diskmap.Extent) error {
+	if backed, ok := e.Source.(content.Backed); ok && e.Length >= kernelCopyMin {
+		if err := w.flush(e.Offset); err != nil {
+			return err
+		}
+		w.start, w.end = e.End(), e.End()
+		return w.copyBacked(e, backed)
+	}
+	// A whole block without data ends the run. Anything less is bridged, and
+	// blocks are written whole: a partial one costs the kernel more.
+	if blockFloor(e.Offset) > blockCeil(w.end) || w.start == w.end {
+		if err := w.flush(e.Offset); err != nil {
+			return err
+		}
+		w.start = max(blockFloor(e.Offset), w.end)
+		w.end = w.start
+	}
+	p := w.buffer[:e.End()-w.start]
+	clear(p[w.end-w.start : e.Offset-w.start])
+	w.end = e.End()
+	_, err := e.ReadAt(p[e.Offset-w.start:], 0)
+	return err
+}
+
+// flush writes the run and fills its last block with zeros, but not beyond
+// limit.
+func (w *writer) flush(limit int64) error {
+	if w.start == w.end {
+		return nil
+	}
+	p := w.buffer[:min(blockCeil(w.end), limit)-w.start]
+	clear(p[w.end-w.start:])
+	_, err := w.f.WriteAt(p, w.start)
+	w.start = w.end
+	if err != nil {
+		return &writeError{err}
+	}
+	return nil
+}
+
+// copyBacked has the kernel copy a range of a host's file.
+func (w *writer) copyBacked(e diskmap.Extent, src content.Backed) error {
+	b, err := src.Borrow()
+	if err != nil {
+		return err
+	}
+	err = w.copyRange(b.File, b.Offset+e.SourceOffset, e.Offset, e.Length)
+	// What Return says explains what went wrong with reading.
+	var output *writeError
+	if changed := b.Return(); changed != nil && !errors.As(err, &output) {
+		return changed
+	}
+	return err
+}
+
+// copyRange copies n bytes: in the kernel as far as it can, the rest through
+// the buffer.
+func (w *writer) copyRange(src *os.File, from, to, n int64) error {
+	done, err := kernelCopy(w.f, to, src, from, n)
+	if err != nil {
+		return &writeError{err}
+	}
+	for done < n {
+		p := w.buffer[:min(int64(len(w.buffer)), n-done)]
+		if _, err := src.ReadAt(p, from+done); err == io.EOF {
+			return fmt.Errorf("%q ends %d bytes early: %w", src.Name(), n-done, io.ErrUnexpectedEOF)
+		} else if err != nil {
+			return err
+		}
+		if _, err := w.f.WriteAt(p, to+done); err != nil {
+			return &writeError{err}
+		}
+		done += int64(len(p))
+	}
+	return nil
+}

@@ -356,3 +356,13 @@ func TestFromDirBusyTree(t *testing.T) {
 	close(stop)
 	<-done
 }
+
+// mkspecial makes what has no size.
+func mkspecial(t testing.TB, dir string) {
+	t.Helper()
+	must(t, unix.Mkfifo(dir+"/fifo", 0o644))
+	must(t, unix.Mknod(dir+"/socket", unix.S_IFSOCK|0o755, 0))
+	if os.Geteuid() == 0 {
+		must(t, unix.Mknod(dir+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"diskwright/test/manifest"
+	"diskwright/test/nasty"
 	"diskwright/test/oracle"
 	"diskwright/test/scratch"
 )
@@ -34,8 +35,8 @@ func checkFAT(t *testing.T, v volume, tree manifest.Manifest) {
 	if v.size >= 33<<20 && !strings.Contains(oracle.Run(t, "minfo", "-i", file, "::"), "FAT32") {
 		t.Errorf("/%s is not FAT32, with %d bytes", v.mountPoint, v.size)
 	}
-	got := mcopy(t, file)
-	want := inFAT(tree.Below(v.mountPoint))
+	got := mcopy(t, file).Without(strings.Replace(nasty.BeyondMtools, "\U0001f4a3", "__", 1))
+	want := inFAT(tree.Below(v.mountPoint).Without(nasty.BeyondMtools))
 	same(t, "what mcopy finds in /"+v.mountPoint, want, got)
 }
 
@@ -52,13 +53,21 @@ func mcopy(t *testing.T, file string) manifest.Manifest {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 1 && entries[0].IsDir() && entries[0].Name() == "::" {
 		dir = filepath.Join(dir, entries[0].Name())
 	}
-	return contents(read(t, dir))
+	// mtools takes 2100 for a leap year, and is a day ahead from then on.
+	const march2100 = 4_107_542_400
+	return contents(read(t, dir)).Map(func(f *manifest.File) {
+		if f.Sec >= march2100 {
+			f.Sec -= 86400
+		}
+	})
 }
 
 // inFAT returns what a FAT keeps of a tree.
 func inFAT(m manifest.Manifest) manifest.Manifest {
 	return contents(m).Map(func(f *manifest.File) {
-		f.Sec = min(max(f.Sec, firstFAT), lastFAT) &^ 1
+		if f.Mode == 0o100000 {
+			f.Sec = min(max(f.Sec, firstFAT), lastFAT) &^ 1
+		}
 	})
 }
 

@@ -31,7 +31,7 @@ func TestLayouts(t *testing.T) {
 			dir := root.mount(t, "")
 			changed := mutate(t, dir)
 			oracle.Unmount(t, dir)
-			root.fsck(t)
+			root.fsckWritten(t)
 			dir = root.mount(t, "ro")
 			same(t, "after the kernel wrote into it", l.inRoot(want).Without(changed...), withoutLostFound(t, read(t, dir)).Without(changed...))
 		})
@@ -53,7 +53,7 @@ func TestFullTree(t *testing.T) {
 	dir := root.mount(t, "")
 	changed := mutate(t, dir)
 	oracle.Unmount(t, dir)
-	root.fsck(t)
+	root.fsckWritten(t)
 	dir = root.mount(t, "ro")
 	same(t, "after the kernel wrote into it", l.inRoot(want).Without(changed...), withoutLostFound(t, read(t, dir)).Without(changed...))
 }

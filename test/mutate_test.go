@@ -113,7 +113,7 @@ func TestFill(t *testing.T) {
 			}
 			fillUp(t, filepath.Join(dir, "again"))
 			oracle.Unmount(t, dir)
-			root.fsck(t)
+			root.fsckWritten(t)
 			dir = root.mount(t, "ro")
 			same(t, "after filling", l.inRoot(read(t, tree)).Without("."), withoutLostFound(t, read(t, dir)).Without("fill", "again", "."))
 			oracle.Unmount(t, dir)
@@ -124,7 +124,7 @@ func TestFill(t *testing.T) {
 				}
 			}
 			oracle.Unmount(t, dir)
-			root.fsck(t)
+			root.fsckWritten(t)
 		})
 	}
 }

@@ -143,7 +143,7 @@ func TestTooSmall(t *testing.T) {
 			}
 			if status := cmd.ProcessState.ExitCode(); mib != "35" {
 				// The table alone is too large: that is a matter of the spec.
-				if status != 1 && status != 2 || !strings.Contains(stderr.String(), "diskSize") || !strings.Contains(stderr.String(), "bytes") {
+				if status != 1 && status != 2 || !strings.Contains(stderr.String(), "--disk-size") || !strings.Contains(stderr.String(), "bytes") {
 					t.Errorf("%s, %s MiB: exit status %d\n%s", l.name, mib, status, stderr.Bytes())
 				}
 				empty(t, out)
@@ -222,21 +222,21 @@ func TestUsage(t *testing.T) {
 		texts []string
 	}{
 		{[]string{"--no-such-flag"}, []string{"no-such-flag"}},
-		{[]string{"--label", "seventeen bytes!!"}, []string{"label", "16"}},
+		{[]string{"--label", "seventeen bytes!!"}, []string{"--label", "16"}},
 		{[]string{"--fs-type", "xfs"}, []string{"xfs"}},
-		{[]string{"--fs-type", "ext3", "--partition-table-type", "efi"}, []string{"fsType"}},
+		{[]string{"--fs-type", "ext3", "--partition-table-type", "efi"}, []string{"--fs-type"}},
 		{[]string{"--partition-table-type", "legacy+bott"}, []string{"legacy+boot"}},
-		{[]string{"--boot-size", "256MB"}, []string{"bootSize", "256MB"}},
-		{[]string{"--additional-space", "1Gi"}, []string{"additionalSpace", "1Gi"}},
-		{[]string{"--partition-table-type", "efi", "--boot-size", "7M"}, []string{"bootSize"}},
-		{[]string{"--partition-table-type", "efixbootldr", "--boot-size", "99M"}, []string{"bootSize"}},
-		{[]string{"--partition-table-type", "efi", "--disk-size", "257"}, []string{"diskSize"}},
-		{[]string{"--partition-table-type", "legacy", "--disk-size", "2097153"}, []string{"diskSize"}},
+		{[]string{"--boot-size", "256MB"}, []string{"--boot-size", "256MB"}},
+		{[]string{"--additional-space", "1Gi"}, []string{"--additional-space", "1Gi"}},
+		{[]string{"--partition-table-type", "efi", "--boot-size", "7M"}, []string{"--boot-size"}},
+		{[]string{"--partition-table-type", "efixbootldr", "--boot-size", "99M"}, []string{"--boot-size"}},
+		{[]string{"--partition-table-type", "efi", "--disk-size", "257"}, []string{"--disk-size"}},
+		{[]string{"--partition-table-type", "legacy", "--disk-size", "2097153"}, []string{"--disk-size"}},
 		{[]string{"--compat", "older", "--partition-table-type", "efixbootldr"}, []string{"older"}},
-		{[]string{"--root-gpuid", "nonsense"}, []string{"rootGPUID"}},
+		{[]string{"--root-gpuid", "nonsense"}, []string{"--root-gpuid"}},
 		{[]string{"--format", "qcow2"}, []string{"qcow2", "not supported"}},
-		{[]string{"--install-boot-loader"}, []string{"installBootLoader", "not supported"}},
-		{[]string{"--label", "seventeen bytes!!", "--fs-type", "xfs", "--boot-size", "1X"}, []string{"label", "fsType", "bootSize"}},
+		{[]string{"--install-boot-loader"}, []string{"--install-boot-loader", "not supported"}},
+		{[]string{"--label", "seventeen bytes!!", "--fs-type", "xfs", "--boot-size", "1X"}, []string{"--label", "--fs-type", "--boot-size"}},
 	} {
 		out := scratch.Dir(t)
 		args := append([]string{"build", "--root", tree, "-o", filepath.Join(out, "new")}, c.args...)

@@ -104,6 +104,7 @@ func (u *usage) descriptor(p []byte, g int64) {
 		InodeTable:  uint64(u.inodeTable(g)),
 		FreeBlocks:  uint32(u.groupRun(g).count - blocks),
 		FreeInodes:  uint32(u.InodesPerGroup - inodes),
+		Flags:       ondisk.GroupTableZeroed,
 	}
 	if g < int64(len(u.dirs)) {
 		d.UsedDirs = u.dirs[g]
@@ -112,7 +113,6 @@ func (u *usage) descriptor(p []byte, g int64) {
 		d.Encode(p)
 		return
 	}
-	d.Flags = ondisk.GroupTableZeroed
 	d.UnusedInodes = d.FreeInodes
 	if u.hasBlockBitmap(g, blocks) {
 		d.BlockBitmapChecksum = u.blockBitmapChecksum(g, used)

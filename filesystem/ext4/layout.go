@@ -128,7 +128,7 @@ func (l *layout) inodeTable(g int64) int64 {
 		return at + (g-first)*l.InodeBlocks
 	}
 	at = l.behindBackup(first, at)
-	for ; first < g; first++ {
+	for range g - first {
 		at = l.behindBackup(first, at+l.InodeBlocks)
 	}
 	return at
@@ -181,7 +181,9 @@ func (l *layout) inodeOffset(ino uint32) int64 {
 func (l *layout) specialInode(ino uint32) *ondisk.Inode {
 	switch {
 	case ino == ondisk.InoBadBlocks:
-		return l.metadataInode()
+		// The list of bad blocks, empty. Only mke2fs knows why it has times.
+		now := ondisk.Time{Sec: l.opts.Epoch}
+		return &ondisk.Inode{Atime: now, Ctime: now, Mtime: now}
 	case ino == ondisk.InoResize && l.hasResizeInode():
 		return l.resizeInode()
 	case ino == ondisk.InoJournal && l.hasJournal():
@@ -192,22 +194,21 @@ func (l *layout) specialInode(ino uint32) *ondisk.Inode {
 	return &ondisk.Inode{}
 }
 
-// metadataInode returns an inode without content, with the times of the
-// file system.
-func (l *layout) metadataInode() *ondisk.Inode {
-	now := ondisk.Time{Sec: l.opts.Epoch}
-	return &ondisk.Inode{Atime: now, Ctime: now, Mtime: now, Crtime: now, ExtraSize: ondisk.ExtraInodeSize}
-}
-
 // metadataFile returns the inode of a file of the file system itself, as
 // large as blocks blocks, with used blocks in use.
 func (l *layout) metadataFile(blocks, used int64) *ondisk.Inode {
-	inode := l.metadataInode()
-	inode.Mode = ondisk.ModeRegular | 0o600
-	inode.Links = 1
-	inode.Size = uint64(blocks * blockSize)
-	inode.Blocks = uint64(used * (blockSize / 512))
-	return inode
+	now := ondisk.Time{Sec: l.opts.Epoch}
+	return &ondisk.Inode{
+		Mode:      ondisk.ModeRegular | 0o600,
+		Links:     1,
+		Size:      uint64(blocks * blockSize),
+		Blocks:    uint64(used * (blockSize / 512)),
+		Atime:     now,
+		Ctime:     now,
+		Mtime:     now,
+		Crtime:    now,
+		ExtraSize: ondisk.ExtraInodeSize,
+	}
 }
 
 // encodeInode writes inode ino to its slot p of inodeSize bytes, with its

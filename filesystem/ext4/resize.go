@@ -20,9 +20,10 @@ import (
 // The place of block k in the double indirect block is that of the descriptors
 // it will hold: k behind those in use, modulo what fits.
 
-// placeResizeInode finds the double indirect block.
+// placeResizeInode finds the double indirect block. The goal is where, without
+// flex_bg, the last block of group 0's inode table is.
 func (l *layout) placeResizeInode(s *search) {
-	goal := l.superBlocks(0) + 2 + l.InodeBlocks
+	goal := l.superBlocks(0) + 1 + l.InodeBlocks
 	l.resize = s.next(goal, 1).start
 }
 

@@ -328,3 +328,19 @@ func fromJSON(t *testing.T, text []byte) map[string]any {
 	}
 	return value
 }
+
+// TestTypes requires that sfdisk knows the types that have names here.
+func TestTypes(t *testing.T) {
+	guids := strings.ToLower(oracle.Run(t, "sfdisk", "--list-types", "--label", "gpt"))
+	for id, name := range guidNames {
+		if !strings.Contains(guids, "\n"+id.String()+"  ") {
+			t.Errorf("sfdisk does not know %s, %s", id, name)
+		}
+	}
+	codes := oracle.Run(t, "sfdisk", "--list-types", "--label", "dos")
+	for code, name := range codeNames {
+		if !strings.Contains(codes, fmt.Sprintf("\n%2x  ", code)) {
+			t.Errorf("sfdisk does not know %#x, %s", code, name)
+		}
+	}
+}

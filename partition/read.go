@@ -18,7 +18,7 @@ import (
 // not overflow.
 func Read(r io.ReaderAt, size int64) (*Table, error) {
 	d := disk{r, size}
-	t := &Table{Scheme: Unpartitioned, SectorSize: SectorSize, DiskSize: size}
+	t := &Table{Scheme: Unpartitioned, SectorSize: SectorSize, DiskSize: size, Partitions: []Partition{}}
 	first, err := d.read(0, SectorSize)
 	if err != nil {
 		return nil, err
@@ -46,8 +46,8 @@ func Read(r io.ReaderAt, size int64) (*Table, error) {
 	if gpt != nil && !counts {
 		t.report(StaleGPT, "there is a GPT, but it does not count: no MBR protects it, and the disk is used otherwise")
 	}
-	if t.Scheme != Unpartitioned {
-		t.BootCode = bytes.Clone(bytes.TrimRight(first[:bootCodeSize], "\x00"))
+	if code := bytes.TrimRight(first[:bootCodeSize], "\x00"); t.Scheme != Unpartitioned && len(code) > 0 {
+		t.BootCode = bytes.Clone(code)
 	}
 	t.reportOverlap()
 	return t, nil
@@ -69,8 +69,20 @@ func (d disk) counts(g *gptPair, m mbr) (bool, error) {
 	case g.primary.found:
 		return true, nil
 	}
-	start, err := d.read(0, mebibyte)
-	return err == nil && len(bytes.Trim(start, "\x00")) == 0, err
+	return d.blank(mebibyte)
+}
+
+// blank reports whether the first n bytes are zero.
+func (d disk) blank(n int64) (bool, error) {
+	const step = 64 << 10
+	zero := make([]byte, step)
+	for off := int64(0); off < n; off += step {
+		b, err := d.read(off, step)
+		if err != nil || !bytes.Equal(b, zero) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // disk is a disk that is read.

@@ -56,7 +56,7 @@ func bootCode(message uint16) []byte {
 	return append(code, bootMessage...)
 }
 
-// bootSector returns the first sector ([FAT] p. 9 to 12).
+// bootSector returns the first sector ([FAT] "Boot Sector and BPB").
 func (fs *FileSystem) bootSector() []byte {
 	g := fs.geo
 	b := make([]byte, sectorSize)
@@ -103,7 +103,8 @@ func (fs *FileSystem) bootSector() []byte {
 }
 
 // fsInfo returns the sector that saves drivers counting the free clusters
-// ([FAT] p. 21). Linux looks for free ones behind the last allocated.
+// ([FAT] "FAT32 FSInfo Sector Structure"). They look for free ones behind the
+// last that was allocated.
 func (fs *FileSystem) fsInfo() []byte {
 	b := make([]byte, sectorSize)
 	le.PutUint32(b, infoLead)

@@ -2,7 +2,6 @@ package fat
 
 import (
 	"fmt"
-	"strings"
 	"unicode/utf16"
 
 	"diskwright/content"
@@ -10,10 +9,10 @@ import (
 )
 
 const (
-	maxFileSize = 1<<32 - 1 // [FAT] p. 23
-	// maxEntries is the limit of a directory, 2 MiB, which drivers rely on
-	// ([FAT] p. 33).
-	maxEntries = 1 << 16
+	// [FAT] "Other Notes Relating to FAT Directories": a file has at most that
+	// many bytes, a directory that many entries (2 MiB), in FAT32 too.
+	maxFileSize = 1<<32 - 1
+	maxEntries  = 1 << 16
 
 	longUnits = 13 // of a name in UTF-16, in an entry
 	longLast  = 0x40
@@ -24,7 +23,7 @@ const (
 	lowerExtension = 0x10
 )
 
-// Attributes of an entry ([FAT] p. 23).
+// Attributes of an entry ([FAT] "FAT Directory Structure").
 const (
 	attrVolume  = 0x08
 	attrDir     = 0x10
@@ -110,7 +109,7 @@ func (d *directory) plan() error {
 	}
 	if d.slots > maxEntries {
 		return fmt.Errorf("%q: its %d names take %d entries of 32 bytes, and a directory of FAT has at most %d: distribute them",
-			strings.TrimSuffix(d.path(""), "/")+"/", len(names), d.slots, maxEntries)
+			d.path(""), len(names), d.slots, maxEntries)
 	}
 	for n, short := range shortNames(names) {
 		d.entries[n].short = short
@@ -160,11 +159,7 @@ func longEntries(name string) int {
 	if form := shorten(name); form.whole && form.upper {
 		return 0
 	}
-	units := 0
-	for _, r := range name {
-		units += utf16.RuneLen(r)
-	}
-	return (units + longUnits - 1) / longUnits
+	return (utf16Len(name) + longUnits - 1) / longUnits
 }
 
 // directorySource returns what the directory holds.
@@ -182,7 +177,7 @@ func (fs *FileSystem) fillDirectory(d *directory, p []byte, off int64) {
 	case d.parent != nil:
 		parent := d.parent.first
 		if d.parent.parent == nil {
-			parent = 0 // [FAT] p. 25: the root, whatever its cluster
+			parent = 0 // stands for the root, also in FAT32
 		}
 		w.put(shortEntry(dotName, attrDir, d.node.Mtime, d.first, 0))
 		w.put(shortEntry(dotDotName, attrDir, d.node.Mtime, parent, 0))
@@ -233,8 +228,8 @@ func (w *slotWriter) put(e [dirEntrySize]byte) {
 	}
 }
 
-// shortEntry returns an entry with a short name ([FAT] p. 23). It is as old as
-// its last write.
+// shortEntry returns an entry with a short name ([FAT] "FAT Directory
+// Structure"). It is as old as its last write.
 func shortEntry(name shortName, attr byte, mtime tree.Time, first, size uint32) (e [dirEntrySize]byte) {
 	date, clock := encodeTime(mtime)
 	copy(e[0:11], name[:])
@@ -254,7 +249,7 @@ func shortEntry(name shortName, attr byte, mtime tree.Time, first, size uint32) 
 var longPlaces = [longUnits]int{1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30}
 
 // longEntry returns the entry with the given place, from 1, in a long name
-// ([FAT] p. 28). Those with the higher places come first.
+// ([FAT] "FAT Long Directory Entries"). Those with the higher places come first.
 func longEntry(name []uint16, order int, checksum byte) (e [dirEntrySize]byte) {
 	rest := name[(order-1)*longUnits:]
 	e[0] = byte(order)

@@ -11,7 +11,7 @@ import (
 	"diskwright/content"
 )
 
-const longMax = 20 // entries of a long name ([FAT] p. 27)
+const longMax = 20 // entries of a long name ([FAT] "FAT Long Directory Entries")
 
 // List returns the entries of a directory, in their order on disk.
 func (v *Volume) List(dir DirEntry) ([]DirEntry, error) {
@@ -36,7 +36,7 @@ func (v *Volume) List(dir DirEntry) ([]DirEntry, error) {
 		case e[11]&attrVolume != 0, short == dotName, short == dotDotName:
 			long = longName{}
 		default:
-			d, err := decodeEntry(e, long)
+			d, err := v.decodeEntry(e, long)
 			if err != nil {
 				return nil, err
 			}
@@ -49,14 +49,17 @@ func (v *Volume) List(dir DirEntry) ([]DirEntry, error) {
 
 // decodeEntry decodes an entry with a short name that follows those of a long
 // one.
-func decodeEntry(e []byte, long longName) (DirEntry, error) {
+func (v *Volume) decodeEntry(e []byte, long longName) (DirEntry, error) {
 	short := shortName(e[:shortLen])
 	d := DirEntry{
 		Name:  long.name(short.checksum()),
 		Short: short.decode(false, false),
 		Dir:   e[11]&attrDir != 0,
 		Mtime: decodeTime(le.Uint16(e[24:]), le.Uint16(e[22:])),
-		first: uint32(le.Uint16(e[20:]))<<16 | uint32(le.Uint16(e[26:])),
+		first: uint32(le.Uint16(e[26:])),
+	}
+	if v.bits == 32 { // OS/2 has something else there in FAT12/16
+		d.first |= uint32(le.Uint16(e[20:])) << 16
 	}
 	if !d.Dir {
 		d.Size = int64(le.Uint32(e[28:]))

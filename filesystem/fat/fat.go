@@ -45,6 +45,12 @@
 // that hold one of "*/:<>?\| or a control character, or that end in a dot or a
 // space; two names in a directory that differ in case only.
 //
+// # Reading
+//
+// [Open] reads any FAT, and takes it for hostile: it follows no chain further
+// than the volume is long, and nothing that it is told makes it allocate more
+// than the volume has. What breaks the format is [ErrCorrupt].
+//
 // The layout follows Microsoft's "FAT32 File System Specification", version
 // 1.03, cited as [FAT].
 package fat

@@ -8,14 +8,14 @@ const (
 	sectorsPerTrack = 63
 	tableCopies     = 2
 	dirEntrySize    = 32
-	firstCluster    = 2 // [FAT] p. 13: the entries 0 and 1 of the FAT are not clusters
+	firstCluster    = 2 // the entries 0 and 1 of the FAT are not clusters
 
 	infoSector   = 1
 	backupSector = 6
 
-	// Numbers of clusters. The kinds of FAT are told apart by them ([FAT] p.
-	// 14); mkfs.vfat keeps clear of the border between FAT12 and FAT16, where
-	// drivers differ.
+	// Numbers of clusters. The kinds of FAT are told apart by them ([FAT] "FAT
+	// Type Determination"); mkfs.vfat keeps clear of the border between FAT12
+	// and FAT16, where drivers differ.
 	maxClusters12 = 4084
 	minClusters16 = 4087
 	maxClusters16 = 65524
@@ -93,7 +93,7 @@ func chooseGeometry(size int64, bits int) (geometry, bool) {
 		g = geometry16(size, bits)
 	case 32:
 		if g = geometry32(size); g.clusters < minClusters32 {
-			// [FAT] p. 14: a driver may take it for FAT12 or FAT16.
+			// [FAT] "FAT Type Determination": a driver may take it for FAT12 or FAT16.
 			g = geometry{}
 		}
 	}
@@ -107,7 +107,8 @@ func volumeSectors(size int64) uint32 {
 }
 
 // clusterSteps32 are the sizes in sectors from which on, exclusively, FAT32
-// has larger clusters, as Microsoft's format has them ([FAT] p. 20).
+// has larger clusters, as Microsoft's format has them ([FAT] "FAT Volume
+// Initialization").
 var clusterSteps32 = [...]struct{ above, clusterSectors uint32 }{
 	{0, 1},
 	{260 << 11, 8},

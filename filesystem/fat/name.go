@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	nameMax   = 255 // of a long name, in units of UTF-16 ([FAT] p. 27)
+	nameMax   = 255 // of a long name, in units of UTF-16 ([FAT] "Name Limits and Character Sets")
 	baseLen   = 8   // of a short name, before the extension
 	shortLen  = 11
 	numericAt = 6 // where "~1" begins at the latest
@@ -43,10 +43,19 @@ func checkName(name string) error {
 		return errors.New("holds a control character, which FAT forbids")
 	case strings.HasSuffix(name, ".") || strings.HasSuffix(name, " "):
 		return errors.New("ends in a dot or a space, which FAT drops")
-	case len(utf16.Encode([]rune(name))) > nameMax:
+	case utf16Len(name) > nameMax:
 		return fmt.Errorf("is longer than %d units of UTF-16", nameMax)
 	}
 	return nil
+}
+
+// utf16Len returns the length of a name in units of UTF-16.
+func utf16Len(name string) int {
+	units := 0
+	for _, r := range name {
+		units += utf16.RuneLen(r)
+	}
+	return units
 }
 
 // foldName returns what is equal for names that differ in case only. Drivers
@@ -88,24 +97,29 @@ func shorten(name string) shortForm {
 // fill puts the short form of part into field and returns its length.
 func (form *shortForm) fill(field []byte, part string) int {
 	n := 0
-	for _, unit := range utf16.Encode([]rune(part)) {
-		switch {
-		case unit == ' ' || unit == '.':
-			form.whole = false
-			continue
-		case unit >= 0x7f || strings.ContainsRune("[];,+=", rune(unit)):
-			form.whole = false
-			unit = '_'
-		case 'a' <= unit && unit <= 'z':
-			form.upper = false
-			unit -= 'a' - 'A'
-		}
+	put := func(c byte) {
 		if n == len(field) {
 			form.whole = false
-			break
+			return
 		}
-		field[n] = byte(unit)
+		field[n] = c
 		n++
+	}
+	for _, r := range part {
+		switch {
+		case r == ' ' || r == '.':
+			form.whole = false
+		case r >= 0x7f || strings.ContainsRune("[];,+=", r):
+			form.whole = false
+			for range utf16.RuneLen(r) {
+				put('_')
+			}
+		case 'a' <= r && r <= 'z':
+			form.upper = false
+			put(byte(r - 'a' + 'A'))
+		default:
+			put(byte(r))
+		}
 	}
 	return n
 }
@@ -139,18 +153,21 @@ func shortNames(names []string) []shortName {
 // unique returns a short name for name that is not taken. The 589,824 hashed
 // ones are more than a directory has entries.
 func (form shortForm) unique(name string, taken map[shortName]bool) shortName {
-	for tail := 1; tail <= tailMax; tail++ {
-		if s := form.withTail(min(form.base, numericAt), fmt.Sprintf("~%d", tail)); !taken[s] {
+	tail := []byte("????~?")
+	for n := range tailMax {
+		tail[5] = byte('1' + n)
+		if s := form.withTail(min(form.base, numericAt), tail[4:]); !taken[s] {
 			return s
 		}
 	}
 	hash := fnv.New32a()
 	hash.Write([]byte(name))
-	start := hash.Sum32() & 0xffff
-	for n := uint32(0); ; n++ {
-		digits := (start + n) & 0xffff
-		tail := 1 + n>>16%tailMax
-		if s := form.withTail(min(form.base, hashedAt), fmt.Sprintf("%04X~%d", digits, tail)); !taken[s] {
+	for n := hash.Sum32() & 0xffff; ; n++ {
+		tail[5] = byte('1' + n>>16%tailMax)
+		for digit := range 4 {
+			tail[digit] = "0123456789ABCDEF"[n>>(12-4*digit)&15]
+		}
+		if s := form.withTail(min(form.base, hashedAt), tail); !taken[s] {
 			return s
 		}
 	}
@@ -158,7 +175,7 @@ func (form shortForm) unique(name string, taken map[shortName]bool) shortName {
 
 // withTail replaces what follows the first keep characters before the
 // extension.
-func (form shortForm) withTail(keep int, tail string) shortName {
+func (form shortForm) withTail(keep int, tail []byte) shortName {
 	s := form.name
 	for n := keep; n < baseLen; n++ {
 		s[n] = ' '
@@ -167,7 +184,8 @@ func (form shortForm) withTail(keep int, tail string) shortName {
 	return s
 }
 
-// checksum ties the entries of a long name to the short one ([FAT] p. 28).
+// checksum ties the entries of a long name to the short one ([FAT] "FAT Long
+// Directory Entries").
 func (s shortName) checksum() byte {
 	var sum byte
 	for _, c := range s {

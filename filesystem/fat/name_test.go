@@ -137,8 +137,8 @@ func TestLongName(t *testing.T) {
 	}
 }
 
-// TestLongEntries: the bytes of the example in [FAT] p. 29, with the checksum
-// of its short name.
+// TestLongEntries: the example in [FAT] "FAT Long Directory Entries", with the
+// checksum of its short name.
 func TestLongEntries(t *testing.T) {
 	const name = "The quick brown.fox"
 	short := shortNames([]string{name})[0]

@@ -33,16 +33,16 @@ func (e *SpaceError) Error() string {
 	var what string
 	switch {
 	case e.Bits == 0:
-		what = fmt.Sprintf("a partition of %d bytes cannot hold the file system", e.Size)
+		what = fmt.Sprintf("a partition of %d bytes has no place for the file system", e.Size)
 	case e.MaxRootEntries > 0 && e.RootEntries > e.MaxRootEntries:
 		what = fmt.Sprintf("the names in the root directory take %d entries, and that of FAT%d in a partition of %d bytes has %d", e.RootEntries, e.Bits, e.Size, e.MaxRootEntries)
 	default:
 		what = fmt.Sprintf("the files and directories need %d bytes, and FAT%d in a partition of %d bytes has room for %d", e.Needed, e.Bits, e.Size, e.Available)
 	}
 	if e.Smallest == 0 {
-		return what + "; no partition can hold them"
+		return what + "; no larger partition holds everything either"
 	}
-	return fmt.Sprintf("%s; a partition of %d bytes would hold them", what, e.Smallest)
+	return fmt.Sprintf("%s; a partition of %d bytes holds everything", what, e.Smallest)
 }
 
 // MinSize returns the size in bytes of the smallest partition that holds the

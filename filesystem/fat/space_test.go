@@ -162,14 +162,14 @@ func TestSpaceErrors(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{file, Options{Size: 93 << 20}, "the files and directories need 104858112 bytes, and FAT32 in a partition of 97517568 bytes has room for 95993344; a partition of 106541568 bytes would hold them"},
+		{file, Options{Size: 93 << 20}, "the files and directories need 104858112 bytes, and FAT32 in a partition of 97517568 bytes has room for 95993344; a partition of 106541568 bytes holds everything"},
 		{file, Options{Size: 20 << 20}, "the files and directories need 104857600 bytes, and FAT16 in a partition of 20971520 bytes has room for"},
-		{file, Options{Size: 1000}, "a partition of 1000 bytes cannot hold the file system; a partition of 106541568 bytes would hold them"},
-		{file, Options{Size: 20 << 20, Bits: 32}, "a partition of 20971520 bytes cannot hold the file system"},
-		{file, Options{Size: 20 << 30, Bits: 16}, "a partition of 21474836480 bytes cannot hold the file system; no partition can"},
+		{file, Options{Size: 1000}, "a partition of 1000 bytes has no place for the file system; a partition of 106541568 bytes holds everything"},
+		{file, Options{Size: 20 << 20, Bits: 32}, "a partition of 20971520 bytes has no place for the file system"},
+		{file, Options{Size: 20 << 30, Bits: 16}, "a partition of 21474836480 bytes has no place for the file system; no larger partition"},
 		{wide, Options{Size: 16 << 20}, "the names in the root directory take 590 entries, and that of FAT16 in a partition of 16777216 bytes has 512; a partition of 34094592 bytes"},
 		{wide, Options{Size: 16 << 20, Bits: 12}, "the names in the root directory take 590 entries, and that of FAT12 in a partition of 16777216 bytes has 512; a partition of 66995712 bytes"},
-		{huge, Options{Size: 1 << 30}, "; no partition can hold them"},
+		{huge, Options{Size: 1 << 30}, "; no larger partition holds everything"},
 	}
 	for _, test := range tests {
 		_, err := New(test.root, test.opts)
@@ -179,5 +179,23 @@ func TestSpaceErrors(t *testing.T) {
 	}
 	if _, err := MinSize(huge, Options{}); err == nil {
 		t.Error("no error for more than 2 TiB")
+	}
+}
+
+// BenchmarkNew plans 100,000 files with long names.
+func BenchmarkNew(b *testing.B) {
+	root := tree.NewDir(epoch)
+	for n := range 100000 {
+		add(root, fmt.Sprintf("%d/a file with number %d", n/1000, n), zeros(1))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		fs, err := New(root, Options{Size: 1 << 30})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := fs.Map(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

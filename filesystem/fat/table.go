@@ -6,7 +6,7 @@ import (
 	"diskwright/content"
 )
 
-// Marks in the entries of the FAT ([FAT] p. 18), cut to its width.
+// Marks in the entries of the FAT ([FAT] "FAT Data Structure"), cut to its width.
 const (
 	tableMedia  = 0x0ffffff8 // entry 0: the media byte, 0xf8, in its lowest byte
 	tableClean  = 0x0fffffff // entry 1: unmounted, no errors

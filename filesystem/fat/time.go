@@ -6,8 +6,8 @@ import (
 	"diskwright/tree"
 )
 
-// The moments that a date can hold ([FAT] p. 25): seven bits of years from
-// 1980 on.
+// The moments that a date can hold ([FAT] "FAT Directory Structure"): it has
+// seven bits for the years from 1980 on.
 const (
 	minTime = 315532800  // 1980-01-01T00:00:00Z
 	maxTime = 4354819198 // 2107-12-31T23:59:58Z

@@ -70,8 +70,9 @@ func Open(r io.ReaderAt, size int64) (*Volume, error) {
 	return v, nil
 }
 
-// parseBootSector reads the first sector, [FAT] p. 9 to 12. Nothing tells a FAT
-// for certain; this asks for what the Linux driver asks for, and the signature.
+// parseBootSector reads the first sector ([FAT] "Boot Sector and BPB"). Nothing
+// tells a FAT for certain; this asks for what the Linux driver asks for, and
+// for the signature.
 func parseBootSector(b []byte) (*Volume, error) {
 	var (
 		sector         = int64(le.Uint16(b[11:]))
@@ -129,8 +130,8 @@ func parseBootSector(b []byte) (*Volume, error) {
 }
 
 // countClusters finds out how many clusters there are, and with that the kind
-// of FAT ([FAT] p. 14), but that any FAT with the fields of FAT32 is one, as
-// all drivers have it.
+// of FAT ([FAT] "FAT Type Determination"), but that any FAT with the fields of
+// FAT32 is one, as drivers have it.
 func (v *Volume) countClusters(fat32 bool, tableBytes int64) error {
 	if v.dataOffset >= v.size {
 		return corrupt("its data area would begin at byte %d of %d", v.dataOffset, v.size)
@@ -189,7 +190,7 @@ func (v *Volume) readLabel() (string, error) {
 }
 
 // countFree returns the number of free clusters. FSInfo has it too, but only
-// as a hint ([FAT] p. 21).
+// as a hint ([FAT] "FAT32 FSInfo Sector Structure").
 func (v *Volume) countFree() (int64, error) {
 	free := int64(0)
 	t := v.tableReader()

@@ -9,6 +9,10 @@ import (
 const (
 	logInterval  = 10 * time.Second
 	jsonInterval = time.Second
+
+	// worthTelling is how long a phase without a total must have taken to be
+	// worth a line.
+	worthTelling = time.Second
 )
 
 // NewLog writes lines to w, each beginning with prefix: every ten seconds how
@@ -36,6 +40,9 @@ func (l *log) update(s State) {
 }
 
 func (l *log) finish(s State) {
+	if s.Total == 0 && s.Elapsed < worthTelling {
+		return
+	}
 	text := fmt.Sprintf("%s: done in %.1f s", s.Phase, s.Elapsed.Seconds())
 	if s.Done > 0 {
 		text += ", " + Bytes(s.Done)

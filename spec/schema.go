@@ -147,8 +147,7 @@ func markdown(text string) string {
 	return strings.NewReplacer("‘", "`", "’", "`").Replace(text)
 }
 
-// Plain returns the summary with its literals in plain quotes, or none where
-// they have their own.
-func (p *Parameter) Plain() string {
-	return strings.NewReplacer("‘", "", "’", "").Replace(p.Summary)
+// Plain returns a text of the table without the quotes around its ‘literals’.
+func Plain(text string) string {
+	return strings.NewReplacer("‘", "", "’", "").Replace(text)
 }

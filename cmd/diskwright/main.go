@@ -1,0 +1,208 @@
+// Command diskwright turns a root tree into a partitioned disk image.
+//
+// This package only parses arguments, calls the packages that do the work, and
+// shows what they say: a file a command (build.go, plan.go, inspect.go), the
+// user interface in ui.go, the parameters' flags in parameters.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"diskwright/spec"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses. A signal ends with 128 and its number.
+const (
+	exitOK      = 0
+	exitFailure = 1 // something that was asked for could not be done
+	exitUsage   = 2 // what was asked for makes no sense: arguments, or the specification
+)
+
+const exitStatusHelp = `
+EXIT STATUS
+  0    success
+  1    failure: a file cannot be read, the content does not fit, …
+  2    wrong usage, or a wrong specification (all problems are shown)
+  130  interrupted (SIGINT); 143 if terminated (SIGTERM)
+
+After a failure or an interruption no output is left behind that was not there
+before.
+`
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings as arguments.
+func run(args []string, stdin, stdout, stderr *os.File) int {
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	a := &app{ui: newUI(stdout, stderr), stdin: interruptible(ctx, stdin), stdinTerminal: isTerminal(stdin)}
+	root := newRootCommand(a)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	a.ui.endProgress()
+	return a.exit(ctx, err)
+}
+
+// app is what the commands share.
+type app struct {
+	ui            *ui
+	stdin         io.Reader
+	stdinTerminal bool
+	running       bool // the arguments were accepted, and a command has begun
+}
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "diskwright",
+		Short: "Turn a root tree into a partitioned disk image",
+		Long: `Diskwright turns a directory or a tar into a bootable-layout disk image: partition
+table, ext4 root, FAT boot partitions. It needs no root, no virtual machine and
+no other program, and makes the same bytes every time.
+` + exitStatusHelp,
+		Example: `  diskwright plan --root ./rootfs --partition-table-type efi
+  diskwright build image.yaml -o out
+  diskwright inspect out/nixos.img`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withHint(usageError{errors.New("no command")}, `see "diskwright --help"`)
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return withHint(usageError{err}, fmt.Sprintf(`see "%s --help"`, cmd.CommandPath()))
+	})
+	root.AddCommand(newBuildCommand(a), newPlanCommand(a))
+	return root
+}
+
+// usageError is an error in what was asked for.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// exit shows the error, if there is one, and returns the exit status.
+func (a *app) exit(ctx context.Context, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var caught signalError
+	if errors.As(context.Cause(ctx), &caught) {
+		a.ui.errorf("%v", caught)
+		return 128 + int(caught.signal)
+	}
+	if !a.running {
+		err = withUsageHint(err)
+	}
+	a.ui.showError(err)
+	var usage usageError
+	var problems spec.Problems
+	if !a.running || errors.As(err, &usage) || errors.As(err, &problems) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// withUsageHint makes hints of what cobra puts below an unknown command.
+func withUsageHint(err error) error {
+	if errors.As(err, new(hintError)) {
+		return err
+	}
+	message, below, _ := strings.Cut(err.Error(), "\n")
+	var hints []string
+	for line := range strings.Lines(below) {
+		if name, ok := strings.CutPrefix(line, "\t"); ok {
+			hints = append(hints, fmt.Sprintf("did you mean %q?", strings.TrimSpace(name)))
+		}
+	}
+	return withHint(usageError{errors.New(message)}, append(hints, `see "diskwright --help"`)...)
+}
+
+// signalError is the cause of a context that a signal has cancelled.
+type signalError struct{ signal syscall.Signal }
+
+func (e signalError) Error() string {
+	if e.signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return "stopped by a signal: " + e.signal.String()
+}
+
+// withSignals returns a context that the first SIGINT or SIGTERM cancels, so
+// that everybody can clean up. The second one ends the process at once.
+func withSignals(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-signals:
+			signal.Stop(signals)
+			cancel(signalError{s.(syscall.Signal)})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// interruptible returns a reader of r that fails once ctx is done, even while
+// r makes it wait. A regular file makes nobody wait, and can be read in place
+// if it stays a file.
+func interruptible(ctx context.Context, r *os.File) io.Reader {
+	if info, err := r.Stat(); err == nil && info.Mode().IsRegular() {
+		return r
+	}
+	return &interruptibleReader{ctx: ctx, r: r}
+}
+
+type interruptibleReader struct {
+	ctx   context.Context
+	r     io.Reader
+	start sync.Once
+	pipe  *io.PipeReader
+}
+
+// Read implements io.Reader.
+func (i *interruptibleReader) Read(p []byte) (int, error) {
+	i.start.Do(func() {
+		var w *io.PipeWriter
+		i.pipe, w = io.Pipe()
+		context.AfterFunc(i.ctx, func() { w.CloseWithError(context.Cause(i.ctx)) })
+		go func() {
+			_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{i.r}, make([]byte, 1<<20))
+			w.CloseWithError(err)
+		}()
+	})
+	return i.pipe.Read(p)
+}
+
+// arguments wraps a check of positional arguments, so that its error is one of
+// usage and says where to read on.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return withHint(usageError{err}, fmt.Sprintf(`see "%s --help"`, cmd.CommandPath()))
+		}
+		return nil
+	}
+}

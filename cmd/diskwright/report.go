@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"diskwright/builder"
+	"diskwright/partition"
+	"diskwright/progress"
+)
+
+// table writes aligned columns.
+type table struct {
+	w       io.Writer
+	text    bytes.Buffer
+	columns *tabwriter.Writer
+	err     error // the first one of w
+}
+
+func newTable(w io.Writer) *table {
+	t := &table{w: w}
+	t.columns = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
+	return t
+}
+
+// line writes cells that are separated by tabs.
+func (t *table) line(format string, args ...any) { fmt.Fprintf(t.columns, format+"\n", args...) }
+
+// heading begins another set of columns.
+func (t *table) heading(format string, args ...any) {
+	t.flush()
+	t.line("\n"+format, args...)
+	t.flush()
+}
+
+// flush aligns what was written since the last time, and writes it without
+// the blanks at the ends of lines.
+func (t *table) flush() error {
+	t.columns.Flush() // into memory: it cannot fail
+	for line := range strings.Lines(t.text.String()) {
+		if _, err := io.WriteString(t.w, strings.TrimRight(line, " \n")+"\n"); t.err == nil {
+			t.err = err
+		}
+	}
+	t.text.Reset()
+	return t.err
+}
+
+// show returns a name that comes from the user or from an image: as it is, or
+// quoted if it would not stay within its cell.
+func show(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '"' || r == utf8.RuneError || !unicode.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
+// size writes a size for people, and exactly, in two cells.
+func size(n int64) string { return fmt.Sprintf("%s\t%d", progress.Bytes(n), n) }
+
+// printReport writes what an image is and how it came about.
+func printReport(w io.Writer, r *builder.Report) error {
+	t := newTable(w)
+	printDisk(t, r)
+	printSize(t, r)
+	printPartitions(t, &r.Table)
+	printFileSystems(t, r.FileSystems)
+	printIdentifiers(t, r)
+	if len(r.Notes) > 0 {
+		t.heading("NOTES")
+		for _, note := range r.Notes {
+			t.line("  %s", note)
+		}
+	}
+	return t.flush()
+}
+
+func printDisk(t *table, r *builder.Report) {
+	t.line("IMAGE %s", show(r.File))
+	t.flush()
+	t.line("  format\t%s", r.Format)
+	t.line("  disk\t%s", size(r.DiskSize))
+	t.line("  data\t%s", size(r.DataBytes))
+	if r.SpoolBytes > 0 {
+		t.line("  spooled\t%s", size(r.SpoolBytes))
+	}
+	t.line("  own files' time\t%s\t%d", time.Unix(r.Epoch, 0).UTC().Format(time.RFC3339), r.Epoch)
+}
+
+// printSize explains the size of the disk.
+func printSize(t *table, r *builder.Report) {
+	a := r.AutoSize
+	if a == nil {
+		return
+	}
+	t.heading("SIZE OF THE DISK, %s", r.DiskSizeMode)
+	t.line("  content, in blocks of 4 KiB, and two blocks for each name\t%s", size(a.ContentBytes))
+	t.line("  + 5.2 %% for the file system's own\t%s", size(a.FudgeBytes))
+	t.line("  = root file system\t%s", size(a.FileSystemBytes))
+	t.line("  + additionalSpace\t%s", size(a.AdditionalBytes))
+	t.line("  + partition table and boot partitions\t%s", size(a.ReservedBytes))
+	t.line("  = disk, in whole MiB\t%s", size(a.FormulaBytes))
+	if a.Raised {
+		t.line("  raised until the content fits with 10 %% and 4,096 inodes free\t%s", size(r.DiskSize))
+	}
+}
+
+func printPartitions(t *table, table *partition.Table) {
+	if table.Scheme == partition.Unpartitioned {
+		t.heading("PARTITIONS: none")
+		return
+	}
+	t.heading("PARTITIONS, %s %s, in sectors of %d bytes", table.Scheme, table.Layout, table.SectorSize)
+	named := "NAME"
+	if table.Scheme == partition.MBR {
+		named = "TYPE"
+	}
+	t.line("  #\tROLE\tFIRST\tLAST\tSIZE\tBYTES\t%s\tMOUNTED AT", named)
+	for _, p := range table.Partitions {
+		name := show(p.Name)
+		if table.Scheme == partition.MBR {
+			name = fmt.Sprintf("0x%02x", p.TypeCode)
+			if p.Active {
+				name += ", active"
+			}
+		}
+		t.line("  %d\t%s\t%d\t%d\t%s\t%s\t%s", p.Number, p.Role, p.Start, p.Last(), size(table.Size(p)), name, p.MountPoint)
+	}
+}
+
+func printFileSystems(t *table, list []builder.FileSystem) {
+	t.heading("FILE SYSTEMS")
+	t.line("  #\tMOUNTED AT\tTYPE\tLABEL\tSIZE\tBYTES\tUSED\tBYTES\tFREE\tBYTES\tINODES\tFREE")
+	for _, fs := range list {
+		inodes := "\t"
+		if fs.Inodes > 0 {
+			inodes = fmt.Sprintf("%d\t%d", fs.Inodes, fs.FreeInodes)
+		}
+		t.line("  %d\t%s\t%s\t%s\t%s\t%s\t%s\t%s", fs.Partition, fs.MountPoint, fs.Type, show(fs.Label), size(fs.Size), size(fs.Used), size(fs.Free), inodes)
+	}
+}
+
+// printIdentifiers writes what systems find the disk and its parts by.
+func printIdentifiers(t *table, r *builder.Report) {
+	t.heading("IDENTIFIERS")
+	switch r.Table.Scheme {
+	case partition.GPT:
+		t.line("  disk\t%s", r.Table.DiskGUID)
+	case partition.MBR:
+		t.line("  disk signature\t%08x", r.Table.Signature)
+	}
+	for _, p := range r.Table.Partitions {
+		if r.Table.Scheme == partition.GPT {
+			t.line("  partition %d\t%s", p.Number, p.GUID)
+		}
+	}
+	for _, fs := range r.FileSystems {
+		t.line("  %s on %s\t%s", fs.Type, fs.MountPoint, fs.UUID)
+	}
+	if r.Deterministic {
+		t.line("  seed of all others\t%s", r.Seed)
+	} else {
+		t.line("  all are random: another build has others")
+	}
+}

@@ -86,7 +86,7 @@ func printDisk(t *table, r *builder.Report) {
 	t.line("IMAGE %s", show(r.File))
 	t.flush()
 	t.line("  format\t%s", r.Format)
-	t.line("  disk\t%s", size(r.DiskSize))
+	t.line("  disk (%s)\t%s", r.DiskSizeMode, size(r.DiskSize))
 	t.line("  data\t%s", size(r.DataBytes))
 	if r.SpoolBytes > 0 {
 		t.line("  spooled\t%s", size(r.SpoolBytes))
@@ -100,7 +100,7 @@ func printSize(t *table, r *builder.Report) {
 	if a == nil {
 		return
 	}
-	t.heading("SIZE OF THE DISK, %s", r.DiskSizeMode)
+	t.heading("SIZE OF THE DISK")
 	t.line("  content, in blocks of 4 KiB, and two blocks for each name\t%s", size(a.ContentBytes))
 	t.line("  + 5.2 %% for the file system's own\t%s", size(a.FudgeBytes))
 	t.line("  = root file system\t%s", size(a.FileSystemBytes))
@@ -120,9 +120,9 @@ func printPartitions(t *table, table *partition.Table) {
 	t.heading("PARTITIONS, %s %s, in sectors of %d bytes", table.Scheme, table.Layout, table.SectorSize)
 	named := "NAME"
 	if table.Scheme == partition.MBR {
-		named = "TYPE"
+		named = "CODE"
 	}
-	t.line("  #\tROLE\tFIRST\tLAST\tSIZE\tBYTES\t%s\tMOUNTED AT", named)
+	t.line("  #\tFIRST\tLAST\tSIZE\tBYTES\tTYPE\t%s\tMOUNTED AT", named)
 	for _, p := range table.Partitions {
 		name := show(p.Name)
 		if table.Scheme == partition.MBR {
@@ -131,7 +131,7 @@ func printPartitions(t *table, table *partition.Table) {
 				name += ", active"
 			}
 		}
-		t.line("  %d\t%s\t%d\t%d\t%s\t%s\t%s", p.Number, p.Role, p.Start, p.Last(), size(table.Size(p)), name, p.MountPoint)
+		t.line("  %d\t%d\t%d\t%s\t%s\t%s\t%s", p.Number, p.Start, p.Last(), size(table.Size(p)), p.TypeName(), name, p.MountPoint)
 	}
 }
 

@@ -339,7 +339,7 @@ func (d *decoder) content(name string, n *node) (c Content) {
 		d.spec.setOrigin(key, d.place(m.value.at))
 		switch m.key {
 		case "source":
-			c.Source, _ = d.path(&Parameter{Kind: KindPath}, key, m.value)
+			c.Source = d.source(key, m.value)
 		case "target":
 			c.Target, _ = d.text(&Parameter{Kind: KindPath}, key, m.value)
 		case "mode":
@@ -353,6 +353,25 @@ func (d *decoder) content(name string, n *node) (c Content) {
 		}
 	}
 	return c
+}
+
+// source returns the source of a content, which is a pattern if it has a '*'.
+// The directory that goes in front of it must be no part of the pattern.
+func (d *decoder) source(name string, n *node) string {
+	text, ok := d.path(&Parameter{Kind: KindPath}, name, n)
+	if !ok || text == n.text {
+		return text
+	}
+	if strings.Contains(d.dir, "*") {
+		d.fail(n.at, name, fmt.Errorf("the specification's directory %q has a '*', which would make a pattern of the path; it must be absolute here", d.dir))
+		return ""
+	}
+	if strings.Contains(n.text, "*") {
+		quoted := *d
+		quoted.dir = strings.NewReplacer(`\`, `\\`, "?", `\?`, "[", `\[`).Replace(d.dir)
+		text = quoted.join(n.text)
+	}
+	return text
 }
 
 // optional returns a string, or "" for null.

@@ -269,6 +269,24 @@ func TestLoadPaths(t *testing.T) {
 	}
 }
 
+// The directory of the specification is no part of a pattern.
+func TestPatternsAndDirectories(t *testing.T) {
+	text := "contents: [{source: '*.conf', target: /etc}, {source: a, target: b}, {source: '/x*', target: c}]\n"
+	s, err := Read(strings.NewReader(text), "a.yaml", `/od[d?\`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{s.Contents[0].Source, s.Contents[1].Source, s.Contents[2].Source}
+	want := []string{`/od\[d\?\\/*.conf`, `/od[d?\/a`, `/x*`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	_, err = Read(strings.NewReader("contents: [{source: a, target: b}]"), "a.yaml", `/star*`)
+	if err == nil || !strings.Contains(err.Error(), "has a '*'") {
+		t.Errorf("a directory with a star: %v", err)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add("a.json", everythingJSON)
 	f.Add("a.yaml", everythingYAML)

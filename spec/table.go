@@ -37,12 +37,13 @@ for the ESP and ‘/boot’ for BOOT) goes into that partition.`,
 		Summary: "files and directories to merge over the root",
 		Detail: `A list of ‘{source, target, mode, user, group}’, merged over the root in order.
 
-- ‘source’ is a file or directory of the host. A directory becomes ‘target’, and so does a file; a
-  symbolic link stays one. With a ‘*’ it is a pattern: every match goes into the directory ‘target’.
-  A pattern without a match is an error, and ‘*’ does not match a leading dot.
+- ‘source’ is a file or directory of the host. A directory (or a symbolic link to one) becomes ‘target’, and so does
+  a file; any other symbolic link stays one. With a ‘*’ it is a shell pattern (‘*’, ‘?’, ‘[…]’, and a backslash before
+  what is meant literally): every match goes into the directory ‘target’. A pattern without a match is an error, and
+  wildcards do not match a leading dot.
 - ‘target’ is a path in the image, with or without a leading slash. A target that an earlier entry has
   made, also as a parent, is an error (‘duplicate entry TARGET -> SOURCE’), unless ‘source’ is a
-  pattern. Over the root, entries replace.
+  pattern. Over the root, entries replace; a directory is merged into a directory.
 - ‘mode’ is octal, such as ‘"755"’, or symbolic as rsync and chmod know it, such as
   ‘"u=rwX,go=rX"’. It applies to files and directories alike, recursively; not to symbolic links.
 - ‘user’ and ‘group’ own the files. They are numbers; names are not supported in this version. Either both

@@ -66,7 +66,7 @@ BASENAME.img; a file of that name is replaced when the new one is complete. With
 ` + exitStatusHelp,
 		Example: `  diskwright build image.yaml -o out
   diskwright build --root ./rootfs --partition-table-type efi --disk-size min -o out
-  zstd -d < rootfs.tar.zst | diskwright build --root - -o - | ssh host 'dd of=/dev/sda bs=4M'`,
+  docker export debian | diskwright build --root - -o - > disk.img`,
 		Args:              arguments(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: completeSpec,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -25,14 +25,15 @@ type usage struct {
 	// sums are checksums of block bitmaps in which the first blocks are
 	// used and the others free, by the number of those: what most groups
 	// have.
-	sums sync.Map
+	mu   sync.RWMutex
+	sums map[int64]uint32
 }
 
 // newUsage returns the usage in which all blocks below end and inodes 1 to
 // inodes are in use, dirs[g] of them as directories of group g (root and
 // lost+found included; it may be shorter than the number of groups).
 func (l *layout) newUsage(end int64, inodes uint32, dirs []uint32) *usage {
-	u := &usage{layout: l, inodes: inodes, dirs: dirs}
+	u := &usage{layout: l, inodes: inodes, dirs: dirs, sums: map[int64]uint32{}}
 	u.used = append(runs{{0, end}}, l.static.from(end)...).normalise()
 	u.free = l.Blocks - u.used.total()
 	perBlock := blockSize / l.DescSize
@@ -133,19 +134,23 @@ func (u *usage) descriptor(p []byte, g int64) {
 // blockBitmapChecksum returns the checksum of group g's block bitmap.
 func (u *usage) blockBitmapChecksum(g int64, used runs) uint32 {
 	r := u.groupRun(g)
-	simple := r.count == u.BlocksPerGroup && len(used) == 1 && used[0].start <= r.start
-	var first int64
-	if simple {
+	first := int64(-1)
+	if r.count == u.BlocksPerGroup && len(used) == 1 && used[0].start <= r.start {
 		first = min(used[0].end(), r.end()) - r.start
-		if sum, ok := u.sums.Load(first); ok {
-			return sum.(uint32)
+		u.mu.RLock()
+		sum, ok := u.sums[first]
+		u.mu.RUnlock()
+		if ok {
+			return sum
 		}
 	}
 	var bitmap [blockSize]byte
 	u.putBlockBitmap(bitmap[:], g)
 	sum := ondisk.BitmapChecksum(u.seed, bitmap[:u.BlocksPerGroup/8])
-	if simple {
-		u.sums.Store(first, sum)
+	if first >= 0 {
+		u.mu.Lock()
+		u.sums[first] = sum
+		u.mu.Unlock()
 	}
 	return sum
 }
@@ -204,6 +209,9 @@ func placeWhere(b *diskmap.Builder, first, end, at int64, put func([]byte, int64
 		from := g
 		for g < end && has(g) {
 			g++
+		}
+		if g == from {
+			continue
 		}
 		b.Place((at+from-first)*blockSize, generated(g-from, func(p []byte, i int64) error {
 			put(p, from+i)

@@ -49,8 +49,15 @@ func mke2fs(t testing.TB, o *Options, args ...string) (image string) {
 	args = append([]string{"-q", "-F", "-t", o.Kind.String(), "-O", features, "-b", "4096", "-I", "256",
 		"-L", o.Label, "-U", uuid.UUID(o.UUID).String(),
 		"-E", "lazy_itable_init=1,lazy_journal_init=1,hash_seed=" + uuid.UUID(o.HashSeed).String()}, args...)
-	oracle.Run(t, "mke2fs", append(args, image, fmt.Sprintf("%dk", o.Size/kib))...)
-	return image
+	output, status := oracle.Exit(t, "mke2fs", append(args, image, fmt.Sprintf("%dk", o.Size/kib))...)
+	if status == 0 {
+		return image
+	}
+	if fs, err := New(emptyTree(o), *o); err == nil {
+		t.Fatalf("mke2fs refuses what has %+v here:\n%s", fs.Geometry(), output)
+	}
+	t.SkipNow()
+	return ""
 }
 
 // mke2fsVersion returns the installed version, as 1.47.2.

@@ -29,7 +29,7 @@ func (u *usage) superblock(g int64) *ondisk.Superblock {
 		Revision:         ondisk.DynamicRevision,
 		FirstInode:       ondisk.InoFirst,
 		InodeSize:        inodeSize,
-		Group:            uint16(g),
+		Group:            uint16(min(g, 0xffff)), // as mke2fs says of those beyond
 		Features:         u.Features,
 		UUID:             u.opts.UUID,
 		Label:            u.opts.Label,

@@ -1,9 +1,6 @@
 package ondisk
 
-import (
-	"encoding/binary"
-	"hash/crc32"
-)
+import "hash/crc32"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -17,11 +14,29 @@ func Checksum(seed uint32, p []byte) uint32 {
 	return ^crc32.Update(^seed, castagnoli, p)
 }
 
-// checksum32 continues seed over v in the byte order of the disk.
+// checksum32 continues seed over v in the byte order of the disk. It and
+// checksumZeros do without a slice, which would have to be allocated: there is
+// one for every inode and every group.
 func checksum32(seed, v uint32) uint32 {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], v)
-	return Checksum(seed, b[:])
+	for range 4 {
+		seed = castagnoli[byte(seed^v)] ^ seed>>8
+		v >>= 8
+	}
+	return seed
+}
+
+// checksum64 is checksum32 for 64 bits.
+func checksum64(seed uint32, v uint64) uint32 {
+	return checksum32(checksum32(seed, uint32(v)), uint32(v>>32))
+}
+
+// checksumZeros continues seed over n zero bytes: a field of a structure that
+// counts as zero in its own checksum.
+func checksumZeros(seed uint32, n int) uint32 {
+	for range n {
+		seed = castagnoli[byte(seed)] ^ seed>>8
+	}
+	return seed
 }
 
 // SeedOfUUID is the seed of a file system's metadata checksums where the

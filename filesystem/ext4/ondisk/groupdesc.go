@@ -102,10 +102,9 @@ func DecodeGroupDesc(p []byte) GroupDesc {
 // GroupDescChecksum is the checksum of the encoded descriptor of a group with
 // metadata_csum: the lower half of a CRC-32C.
 func GroupDescChecksum(p []byte, group, fsSeed uint32) uint16 {
-	var zero [2]byte
 	c := checksum32(fsSeed, group)
 	c = Checksum(c, p[:groupDescChecksum])
-	c = Checksum(c, zero[:])
+	c = checksumZeros(c, 2)
 	c = Checksum(c, p[groupDescChecksum+2:])
 	return uint16(c)
 }

@@ -162,7 +162,7 @@ func dxChecksum(block []byte, inodeSeed uint32) (sum uint32, at int, ok bool) {
 	}
 	sum = Checksum(inodeSeed, block[:offset+count*dxEntrySize])
 	sum = Checksum(sum, block[tail:tail+4])
-	sum = checksum32(sum, 0)
+	sum = checksumZeros(sum, 4)
 	return sum, tail + 4, true
 }
 

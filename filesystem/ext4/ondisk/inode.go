@@ -142,15 +142,14 @@ func hasChecksumHi(p []byte) bool {
 // the whole slot, the checksum's own fields read as zero. seed is InodeSeed's.
 // Where there is no i_checksum_hi only the lower 16 bits are stored.
 func InodeChecksum(p []byte, seed uint32) uint32 {
-	var zero [2]byte
 	c := Checksum(seed, p[:inodeChecksumLo])
-	c = Checksum(c, zero[:])
+	c = checksumZeros(c, 2)
 	c = Checksum(c, p[inodeChecksumLo+2:OldInodeSize])
 	if len(p) > OldInodeSize {
 		c = Checksum(c, p[OldInodeSize:inodeChecksumHi])
 		rest := p[inodeChecksumHi:]
 		if hasChecksumHi(p) {
-			c = Checksum(c, zero[:])
+			c = checksumZeros(c, 2)
 			rest = rest[2:]
 		}
 		c = Checksum(c, rest)

@@ -29,7 +29,5 @@ func CheckOrphanTail(block []byte, blockNumber uint64, inodeSeed uint32) bool {
 }
 
 func orphanChecksum(table []byte, blockNumber uint64, inodeSeed uint32) uint32 {
-	var number [8]byte
-	binary.LittleEndian.PutUint64(number[:], blockNumber)
-	return Checksum(Checksum(inodeSeed, number[:]), table)
+	return Checksum(checksum64(inodeSeed, blockNumber), table)
 }

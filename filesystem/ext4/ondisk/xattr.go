@@ -154,11 +154,9 @@ func DecodeXattrHeader(p []byte) (XattrHeader, error) {
 
 // XattrChecksum is the checksum of a block of attributes at blockNumber.
 func XattrChecksum(block []byte, blockNumber uint64, fsSeed uint32) uint32 {
-	var number [8]byte
-	binary.LittleEndian.PutUint64(number[:], blockNumber)
-	c := Checksum(fsSeed, number[:])
+	c := checksum64(fsSeed, blockNumber)
 	c = Checksum(c, block[:xattrChecksum])
-	c = checksum32(c, 0)
+	c = checksumZeros(c, 4)
 	return Checksum(c, block[xattrChecksum+4:])
 }
 

@@ -88,7 +88,7 @@ no other program, and makes the same bytes every time.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, fmt.Sprintf(`see "%s --help"`, cmd.CommandPath()))
 	})
-	root.AddCommand(newBuildCommand(a), newPlanCommand(a))
+	root.AddCommand(newBuildCommand(a), newPlanCommand(a), newInspectCommand(a))
 	return root
 }
 

@@ -71,7 +71,7 @@ func printReport(w io.Writer, r *builder.Report) error {
 	printDisk(t, r)
 	printSize(t, r)
 	printPartitions(t, &r.Table)
-	printFileSystems(t, r.FileSystems)
+	printFileSystems(t, plannedRows(r.FileSystems))
 	printIdentifiers(t, r)
 	if len(r.Notes) > 0 {
 		t.heading("NOTES")
@@ -117,12 +117,15 @@ func printPartitions(t *table, table *partition.Table) {
 		t.heading("PARTITIONS: none")
 		return
 	}
-	t.heading("PARTITIONS, %s %s, in sectors of %d bytes", table.Scheme, table.Layout, table.SectorSize)
-	named := "NAME"
+	t.heading("PARTITIONS, %s, in sectors of %d bytes", strings.TrimSpace(fmt.Sprintf("%s %s", table.Scheme, table.Layout)), table.SectorSize)
+	named, mounted := "NAME", ""
 	if table.Scheme == partition.MBR {
 		named = "CODE"
 	}
-	t.line("  #\tFIRST\tLAST\tSIZE\tBYTES\tTYPE\t%s\tMOUNTED AT", named)
+	if table.Layout != "" { // a table that was read does not know where
+		mounted = "MOUNTED AT"
+	}
+	t.line("  #\tFIRST\tLAST\tSIZE\tBYTES\tTYPE\t%s\t%s", named, mounted)
 	for _, p := range table.Partitions {
 		name := show(p.Name)
 		if table.Scheme == partition.MBR {
@@ -135,32 +138,60 @@ func printPartitions(t *table, table *partition.Table) {
 	}
 }
 
-func printFileSystems(t *table, list []builder.FileSystem) {
-	t.heading("FILE SYSTEMS")
-	t.line("  #\tMOUNTED AT\tTYPE\tLABEL\tSIZE\tBYTES\tUSED\tBYTES\tFREE\tBYTES\tINODES\tFREE")
-	for _, fs := range list {
-		inodes := "\t"
-		if fs.Inodes > 0 {
-			inodes = fmt.Sprintf("%d\t%d", fs.Inodes, fs.FreeInodes)
+// fileSystemRow is a file system of a plan or of an image.
+type fileSystemRow struct {
+	partition               int
+	mountPoint, kind, label string
+	known                   bool // the sizes are known
+	size, used, free        int64
+	inodes, freeInodes      int64 // 0 if there are none
+}
+
+func plannedRows(list []builder.FileSystem) []fileSystemRow {
+	rows := make([]fileSystemRow, len(list))
+	for i, fs := range list {
+		rows[i] = fileSystemRow{
+			partition: fs.Partition, mountPoint: fs.MountPoint, kind: fs.Type, label: fs.Label, known: true,
+			size: fs.Size, used: fs.Used, free: fs.Free, inodes: fs.Inodes, freeInodes: fs.FreeInodes,
 		}
-		t.line("  %d\t%s\t%s\t%s\t%s\t%s\t%s\t%s", fs.Partition, fs.MountPoint, fs.Type, show(fs.Label), size(fs.Size), size(fs.Used), size(fs.Free), inodes)
 	}
+	return rows
+}
+
+func printFileSystems(t *table, rows []fileSystemRow) {
+	if len(rows) == 0 {
+		t.heading("FILE SYSTEMS: none")
+		return
+	}
+	t.heading("FILE SYSTEMS")
+	t.line("  #\tTYPE\tLABEL\tSIZE\tBYTES\tUSED\tBYTES\tFREE\tBYTES\tINODES\tFREE\t%s", mountedAt(rows))
+	for _, fs := range rows {
+		sizes := "\t\t\t\t\t"
+		if fs.known {
+			sizes = size(fs.size) + "\t" + size(fs.used) + "\t" + size(fs.free)
+		}
+		inodes := "\t"
+		if fs.inodes > 0 {
+			inodes = fmt.Sprintf("%d\t%d", fs.inodes, fs.freeInodes)
+		}
+		t.line("  %d\t%s\t%s\t%s\t%s\t%s", fs.partition, fs.kind, show(fs.label), sizes, inodes, fs.mountPoint)
+	}
+}
+
+// mountedAt is the heading of mount points, if there are any.
+func mountedAt(rows []fileSystemRow) string {
+	for _, fs := range rows {
+		if fs.mountPoint != "" {
+			return "MOUNTED AT"
+		}
+	}
+	return ""
 }
 
 // printIdentifiers writes what systems find the disk and its parts by.
 func printIdentifiers(t *table, r *builder.Report) {
 	t.heading("IDENTIFIERS")
-	switch r.Table.Scheme {
-	case partition.GPT:
-		t.line("  disk\t%s", r.Table.DiskGUID)
-	case partition.MBR:
-		t.line("  disk signature\t%08x", r.Table.Signature)
-	}
-	for _, p := range r.Table.Partitions {
-		if r.Table.Scheme == partition.GPT {
-			t.line("  partition %d\t%s", p.Number, p.GUID)
-		}
-	}
+	printTableIdentifiers(t, &r.Table)
 	for _, fs := range r.FileSystems {
 		t.line("  %s on %s\t%s", fs.Type, fs.MountPoint, fs.UUID)
 	}
@@ -168,5 +199,18 @@ func printIdentifiers(t *table, r *builder.Report) {
 		t.line("  seed of all others\t%s", r.Seed)
 	} else {
 		t.line("  all are random: another build has others")
+	}
+}
+
+// printTableIdentifiers writes the identifiers of the disk and its partitions.
+func printTableIdentifiers(t *table, table *partition.Table) {
+	switch table.Scheme {
+	case partition.GPT:
+		t.line("  disk\t%s", table.DiskGUID)
+		for _, p := range table.Partitions {
+			t.line("  partition %d\t%s", p.Number, p.GUID)
+		}
+	case partition.MBR:
+		t.line("  disk signature\t%08x", table.Signature)
 	}
 }

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"diskwright/inspect"
+
+	"github.com/spf13/cobra"
+)
+
+type inspectOptions struct {
+	json bool
+}
+
+func newInspectCommand(a *app) *cobra.Command {
+	var opts inspectOptions
+	cmd := &cobra.Command{
+		Use:   "inspect IMAGE [flags]",
+		Short: "Show what a disk image is and holds",
+		Long: `Show the partition table of a raw disk image or block device that anybody may
+have made, its file systems and how full they are, and a picture of it. What is
+wrong with the image is listed; that is no failure of inspect.
+` + exitStatusHelp,
+		Example: `  diskwright inspect out/nixos.img
+  diskwright inspect --json /dev/sda`,
+		Args: arguments(cobra.ExactArgs(1)),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveDefault
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.runInspect(opts, args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&opts.json, "json", false, "write the result as JSON")
+	cmd.SetUsageFunc(groupedUsage)
+	return cmd
+}
+
+// runInspect shows the image at path.
+func (a *app) runInspect(opts inspectOptions, path string) error {
+	a.begin(workOptions{json: opts.json})
+	image, err := inspect.Open(path)
+	if err != nil {
+		return fmt.Errorf("cannot inspect the image: %w", err)
+	}
+	defer image.Close()
+	width := columns(a.ui.stdout)
+	return a.ui.result(image, func(w io.Writer) error { return printImage(w, image, width) })
+}
+
+// printImage writes what an image is and holds, in a picture and in tables.
+func printImage(w io.Writer, image *inspect.Image, width int) error {
+	t := newTable(w)
+	t.line("IMAGE %s", show(image.File))
+	t.flush()
+	t.line("  format\t%s", image.Format)
+	t.line("  disk\t%s", size(image.DiskSize))
+	t.line("  boot code\t%s", image.BootCode)
+	t.flush()
+	t.line("\n%s%s", image.Picture(width), inspect.Legend)
+	printPartitions(t, image.Table)
+	printFileSystems(t, inspectedRows(image.FileSystems))
+	printDetails(t, image.FileSystems)
+	printImageIdentifiers(t, image)
+	if problems := image.Problems(); len(problems) > 0 {
+		t.heading("PROBLEMS")
+		for _, problem := range problems {
+			t.line("  %s", show(problem))
+		}
+	}
+	return t.flush()
+}
+
+func inspectedRows(list []inspect.FileSystem) []fileSystemRow {
+	rows := make([]fileSystemRow, len(list))
+	for i, fs := range list {
+		rows[i] = fileSystemRow{
+			partition: fs.Partition, kind: fs.Type, label: fs.Label, known: fs.Detailed,
+			size: fs.Size, used: fs.Used, free: fs.Free, inodes: fs.Inodes, freeInodes: fs.FreeInodes,
+		}
+	}
+	return rows
+}
+
+// printDetails writes what the superblocks of ext file systems say.
+func printDetails(t *table, list []inspect.FileSystem) {
+	for _, fs := range list {
+		if len(fs.Features) == 0 {
+			continue
+		}
+		t.heading("%s", strings.ToUpper(fs.Type)+" "+inPartition(fs.Partition))
+		t.line("  state\t%s", show(fs.State))
+		t.line("  reserved\t%s", size(fs.Reserved))
+		t.line("  blocks, inodes\tof %d and %d bytes", fs.BlockSize, fs.InodeSize)
+		for _, moment := range []struct {
+			name string
+			at   *time.Time
+		}{{"created", fs.Created}, {"written", fs.Written}, {"mounted", fs.Mounted}, {"checked", fs.Checked}} {
+			if moment.at != nil {
+				t.line("  %s\t%s", moment.name, moment.at.UTC().Format(time.RFC3339))
+			}
+		}
+		if fs.LastMounted != "" {
+			t.line("  mounted on\t%s", show(fs.LastMounted))
+		}
+		name := "features"
+		for _, line := range wrap(fs.Features, 60) {
+			t.line("  %s\t%s", name, line)
+			name = ""
+		}
+	}
+}
+
+func inPartition(number int) string {
+	if number == 0 {
+		return "ON THE WHOLE DISK"
+	}
+	return fmt.Sprintf("IN PARTITION %d", number)
+}
+
+// wrap joins words to lines of at most width bytes, longer words aside.
+func wrap(words []string, width int) (lines []string) {
+	line := ""
+	for _, word := range words {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) > width:
+			lines = append(lines, line)
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
+}
+
+func printImageIdentifiers(t *table, image *inspect.Image) {
+	t.heading("IDENTIFIERS")
+	printTableIdentifiers(t, image.Table)
+	for _, fs := range image.FileSystems {
+		if fs.UUID != "" {
+			t.line("  %s %s\t%s", fs.Type, strings.ToLower(inPartition(fs.Partition)), fs.UUID)
+		}
+	}
+}

@@ -3,6 +3,7 @@
 package test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,19 +26,60 @@ const (
 func checkFAT(t *testing.T, v volume, tree manifest.Manifest) {
 	t.Helper()
 	file := v.extract(t)
-	output := oracle.Run(t, "fsck.vfat", "-n", "-v", file)
-	for _, bad := range []string{"differences", "Orphaned", "Bad", "bad", "wrong", "Free cluster summary", "dirty"} {
-		if strings.Contains(output, bad) {
-			t.Errorf("fsck.vfat -n:\n%s", output)
-			break
-		}
-	}
+	fsckFAT(t, file)
 	if v.size >= 33<<20 && !strings.Contains(oracle.Run(t, "minfo", "-i", file, "::"), "FAT32") {
 		t.Errorf("/%s is not FAT32, with %d bytes", v.mountPoint, v.size)
 	}
 	got := mcopy(t, file).Without(strings.Replace(nasty.BeyondMtools, "\U0001f4a3", "__", 1))
 	want := inFAT(tree.Below(v.mountPoint).Without(nasty.BeyondMtools))
 	same(t, "what mcopy finds in /"+v.mountPoint, want, got)
+}
+
+// checkFATKernel has a kernel mount a boot partition, compares what it finds,
+// has it write there, and asks fsck.vfat again. The kernel found the partition by
+// itself.
+func checkFATKernel(t *testing.T, v volume, number int, tree manifest.Manifest) {
+	t.Helper()
+	device := fmt.Sprintf("/dev/ubda%d", number)
+	out := oracle.Guest(t, "mount -t vfat -o ro,utf8,tz=UTC "+device+" /mnt/a\n"+
+		guestManifest(t, "/mnt/a", "/mnt/out/manifest")+`
+umount /mnt/a
+mount -t vfat -o utf8,tz=UTC `+device+` /mnt/a
+rm -r /mnt/a/collisions "/mnt/a/tilde one.txt"
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+	echo "$i" >"/mnt/a/many/another long name, number $i"
+	mkdir "/mnt/a/empty/directory $i"
+done
+mv /mnt/a/many /mnt/a/empty/moved
+dd if=/dev/zero of=/mnt/a/fill bs=64k 2>/dev/null || true # until it is full
+rm /mnt/a/fill /mnt/a/size-32769
+umount /mnt/a
+`, v.image)
+	got, err := manifest.Load(filepath.Join(out, "manifest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := inFAT(tree.Below(v.mountPoint))
+	same(t, "what the kernel finds in /"+v.mountPoint, want, contents(got))
+	// Directories have times, too, but the root.
+	for _, f := range tree.Below(v.mountPoint) {
+		if g := got.Find(f.Path); g != nil && f.Path != "." && f.Mode&0o170000 == 0o040000 && g.Sec != inFATTime(f.Sec) {
+			t.Errorf("directory %q has the time %d, want %d", f.Path, g.Sec, inFATTime(f.Sec))
+		}
+	}
+	fsckFAT(t, v.extract(t))
+}
+
+// fsckFAT has fsck.vfat look for anything wrong.
+func fsckFAT(t *testing.T, file string) {
+	t.Helper()
+	output := oracle.Run(t, "fsck.vfat", "-n", "-v", file)
+	for _, bad := range []string{"differences", "Orphaned", "Bad", "bad", "wrong", "Free cluster summary", "irty"} {
+		if strings.Contains(output, bad) {
+			t.Errorf("fsck.vfat -n:\n%s", output)
+			break
+		}
+	}
 }
 
 // mcopy returns the manifest of what mtools take out of a FAT.
@@ -66,10 +108,13 @@ func mcopy(t *testing.T, file string) manifest.Manifest {
 func inFAT(m manifest.Manifest) manifest.Manifest {
 	return contents(m).Map(func(f *manifest.File) {
 		if f.Mode == 0o100000 {
-			f.Sec = min(max(f.Sec, firstFAT), lastFAT) &^ 1
+			f.Sec = inFATTime(f.Sec)
 		}
 	})
 }
+
+// inFATTime returns the time that a FAT keeps.
+func inFATTime(sec int64) int64 { return min(max(sec, firstFAT), lastFAT) &^ 1 }
 
 // contents leaves names, types, contents and times in whole seconds; of
 // directories not even these: mcopy does not keep them.

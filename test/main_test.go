@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"diskwright/test/manifest"
 	"diskwright/test/nasty"
 	"diskwright/test/scratch"
 )
@@ -27,6 +28,9 @@ var program string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if dir := os.Getenv(readManifest); dir != "" {
+		return saveManifest(dir, os.Getenv(writeManifest))
+	}
 	dir, err := os.MkdirTemp("", "diskwright-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -44,6 +48,36 @@ func run(m *testing.M) int {
 	os.Unsetenv("SOURCE_DATE_EPOCH")
 	defer removeShared()
 	return m.Run()
+}
+
+// With these variables set, the test binary writes the manifest of a directory
+// to a file, and nothing else: what guests run.
+const (
+	readManifest  = "DISKWRIGHT_TEST_MANIFEST_OF"
+	writeManifest = "DISKWRIGHT_TEST_MANIFEST_TO"
+)
+
+func saveManifest(dir, file string) int {
+	m, err := manifest.Read(dir)
+	if err == nil {
+		err = m.Save(file)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// guestManifest is the shell command that has a guest write the manifest of dir
+// to a file.
+func guestManifest(t testing.TB, dir, file string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s=%s %s=%s %s\n", readManifest, dir, writeManifest, file, self)
 }
 
 // long skips the test unless long ones are asked for.

@@ -23,27 +23,27 @@ func TestFATCannotHold(t *testing.T) {
 		make func(boot string) error
 		text string
 	}{
-		"symbolic link":     {func(b string) error { return os.Symlink("x", b+"/link") }, "/boot/link"},
-		"pipe":              {func(b string) error { return unix.Mkfifo(b+"/pipe", 0o644) }, "/boot/pipe"},
-		"colon":             {touch("a:b"), "/boot/a:b"},
-		"question mark":     {touch("what?"), "/boot/what?"},
-		"backslash":         {touch(`a\b`), `/boot/a\\b`},
-		"control character": {touch("a\nb"), `/boot/a\nb`},
-		"invalid UTF-8":     {touch("caf\xe9"), `/boot/caf\xe9`},
-		"trailing dot":      {touch("dot."), "/boot/dot."},
-		"trailing space":    {touch("space "), "/boot/space "},
+		"symbolic link":     {func(b string) error { return os.Symlink("x", b+"/link") }, "link"},
+		"pipe":              {func(b string) error { return unix.Mkfifo(b+"/pipe", 0o644) }, "pipe"},
+		"colon":             {touch("a:b"), "a:b"},
+		"question mark":     {touch("what?"), "what?"},
+		"backslash":         {touch(`a\b`), `a\\b`},
+		"control character": {touch("a\nb"), `a\nb`},
+		"invalid UTF-8":     {touch("caf\xe9"), `caf\xe9`},
+		"trailing dot":      {touch("dot."), "dot."},
+		"trailing space":    {touch("space "), "space "},
 		"twice but for case": {func(b string) error {
 			if err := touch("NAME")(b); err != nil {
 				return err
 			}
 			return touch("name")(b)
-		}, "/boot/"},
+		}, "name"},
 		"4 GiB": {func(b string) error {
 			if err := touch("large")(b); err != nil {
 				return err
 			}
 			return os.Truncate(b+"/large", 1<<32)
-		}, "/boot/large"},
+		}, "large"},
 		"more than fits": {func(b string) error {
 			return os.WriteFile(b+"/much", make([]byte, 300<<20), 0o644)
 		}, "/boot"},
@@ -52,7 +52,7 @@ func TestFATCannotHold(t *testing.T) {
 				return err
 			}
 			return os.Symlink("x", b+"/a/b/link")
-		}, "/boot/a/b/link"},
+		}, "a/b/link"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree, out := scratch.Dir(t), scratch.Dir(t)
@@ -61,10 +61,10 @@ func TestFATCannotHold(t *testing.T) {
 				t.Fatal(err)
 			}
 			args := []string{"--root", tree, "--partition-table-type", "efi", "--disk-size", "8192"}
-			fails(t, command(append([]string{"build", "-q", "-o", out}, args...)...), 1, c.text)
+			fails(t, command(append([]string{"build", "-q", "-o", out}, args...)...), 1, "/boot", c.text)
 			empty(t, out)
 			// plan knows it, too; and a layout without a boot partition does not mind.
-			fails(t, command(append([]string{"plan"}, args...)...), 1, c.text)
+			fails(t, command(append([]string{"plan"}, args...)...), 1, "/boot", c.text)
 			args[3] = "legacy"
 			plan(t, args...)
 		})
@@ -143,7 +143,7 @@ func TestTooSmall(t *testing.T) {
 			}
 			if status := cmd.ProcessState.ExitCode(); mib != "35" {
 				// The table alone is too large: that is a matter of the spec.
-				if status != 1 && status != 2 || !strings.Contains(stderr.String(), "--disk-size") || !strings.Contains(stderr.String(), "bytes") {
+				if status != 1 && status != 2 || !strings.Contains(strings.ReplaceAll(stderr.String(), "--disk-size", "diskSize"), "diskSize") || !strings.Contains(stderr.String(), "bytes") {
 					t.Errorf("%s, %s MiB: exit status %d\n%s", l.name, mib, status, stderr.Bytes())
 				}
 				empty(t, out)

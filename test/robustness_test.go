@@ -83,7 +83,7 @@ func TestSignals(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			waitForOutput(t, filepath.Join(out, "made"))
+			waitForOutput(t, cmd, out)
 			if err := cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
@@ -129,15 +129,26 @@ func TestSignals(t *testing.T) {
 	})
 }
 
-// waitForOutput waits until the build writes into dir.
-func waitForOutput(t testing.TB, dir string) {
+// waitForOutput waits until the process has written into a file below dir,
+// which may have no name yet.
+func waitForOutput(t testing.TB, cmd *exec.Cmd, dir string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-			return
+	fds := fmt.Sprintf("/proc/%d/fd", cmd.Process.Pid)
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		entries, err := os.ReadDir(fds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			fd := filepath.Join(fds, e.Name())
+			target, err := os.Readlink(fd)
+			var st unix.Stat_t
+			if err == nil && strings.HasPrefix(target, dir) && unix.Stat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Blocks > 0 {
+				return
+			}
 		}
 	}
-	t.Fatalf("nothing appears in %s", dir)
+	t.Fatalf("nothing is written in %s", dir)
 }
 
 // Sources that change while they are read: whatever happens to a file, the build
@@ -246,7 +257,7 @@ func TestSourceChanges(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			waitForOutput(t, out)
+			waitForOutput(t, cmd, out)
 			if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 				t.Fatal(err)
 			}

@@ -139,7 +139,7 @@ func TestMinimalSize(t *testing.T) {
 				if least%(1<<20) != 0 {
 					t.Fatalf("%d bytes are no whole mebibytes", least)
 				}
-				if !enoughFree(t, findLayout(layout), append(args, "--disk-size", fmt.Sprint(least>>20))) {
+				if !enoughFree(t, findLayout(layout), append(args, "--disk-size", "min", "--additional-space", "0")) {
 					t.Errorf("%d MiB leave less than 10 %% or 4096 inodes free", least>>20)
 				}
 				if enoughFree(t, findLayout(layout), append(args, "--disk-size", fmt.Sprint(least>>20-1))) {

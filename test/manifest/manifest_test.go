@@ -25,6 +25,17 @@ func TestRead(t *testing.T) {
 	if diff := Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	file := filepath.Join(t.TempDir(), "saved")
+	if err := got.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := Diff(got, loaded); diff != "" {
+		t.Errorf("saved and loaded:\n%s", diff)
+	}
 	if n := len(want); n < 5000 {
 		t.Errorf("%d files only", n)
 	}

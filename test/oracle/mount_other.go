@@ -29,3 +29,10 @@ func MountDevice(t testing.TB, device, fstype, options string) (dir string) {
 
 // Unmount unmounts what Mount mounted.
 func Unmount(t testing.TB, dir string) {}
+
+// Guest runs a script in a user-mode Linux. Only Linux has one.
+func Guest(t testing.TB, script string, disks ...string) (out string) {
+	t.Helper()
+	absent(t, "needs Linux")
+	return ""
+}

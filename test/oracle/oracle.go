@@ -42,6 +42,8 @@ var packages = map[string]string{
 	"getcap":    "libcap2-bin",
 	"getfacl":   "acl",
 	"getfattr":  "attr",
+	"insmod":    "kmod",
+	"linux.uml": "user-mode-linux (amd64)",
 	"losetup":   "mount",
 	"lsattr":    "e2fsprogs",
 	"mattrib":   "mtools",

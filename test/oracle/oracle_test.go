@@ -66,6 +66,24 @@ func TestMountTwice(t *testing.T) {
 	}
 }
 
+func TestGuest(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(image, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	Run(t, "mkfs.vfat", image)
+	out := Guest(t, "mount -t vfat /dev/ubda /mnt/a; echo text >/mnt/a/file; umount /mnt/a; echo seen >/mnt/out/mark", image)
+	if got, err := os.ReadFile(filepath.Join(out, "mark")); err != nil || string(got) != "seen\n" {
+		t.Errorf("the guest wrote %q, %v", got, err)
+	}
+	if got := Run(t, "mtype", "-i", image, "::file"); got != "text\n" {
+		t.Errorf("the guest's kernel wrote %q", got)
+	}
+}
+
 // recorder notes how a test would have ended.
 type recorder struct {
 	testing.TB

@@ -1,0 +1,217 @@
+// Package inspect opens a disk image that anybody may have made and says what
+// is in it: the partition table, the file systems, how full they are.
+//
+//	img, err := inspect.Open("disk.img")
+//	for _, fs := range img.FileSystems {
+//		fmt.Println(fs.Partition, fs.Type, fs.Label, fs.Used, fs.Size)
+//	}
+//	fmt.Print(img.Picture(80))
+//
+// # What is read
+//
+// The partition table is that of package partition. In each partition, and on
+// a disk without partitions in the disk itself, a file system is looked for: ext2,
+// ext3, ext4 and FAT are read as far as their superblock goes (ext4) or their
+// allocation table (FAT); others are only told by their magic numbers.
+//
+// # What is wrong with an image
+//
+// Images are hostile input. What is wrong with one does not stop the rest from
+// being shown: it is listed in the Problems of its table and its file systems.
+// An error is only what cannot be read at all, or is no raw image.
+//
+// # JSON
+//
+// [Image] is a document for programs too: what diskwright inspect --json
+// writes. Keys that mean the same as in diskwright plan --json have the same
+// names. Sizes are in bytes, positions of partitions in sectors.
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"diskwright/partition"
+)
+
+// Image is what a disk image is and holds.
+type Image struct {
+	File     string `json:"file,omitempty"` // path, if it was opened by one
+	Format   string `json:"format"`         // "raw"
+	DiskSize int64  `json:"diskSize"`
+
+	Table *partition.Table `json:"table"`
+	// BootCode is whose program starts the first sector: see the constants.
+	BootCode BootCode `json:"bootCode"`
+	// FileSystems are those of the partitions, in the order of the table, or
+	// that of a disk without partitions. Both is possible: an ISO 9660 file
+	// system leaves room for a partition table.
+	FileSystems []FileSystem `json:"fileSystems"`
+	// Gaps are the parts of the disk that neither a partition nor the table
+	// occupies.
+	Gaps []Gap `json:"gaps"`
+
+	r    io.ReaderAt
+	file *os.File // nil if it was not opened here
+}
+
+// Gap is a part of the disk that nothing occupies.
+type Gap struct {
+	Offset int64 `json:"offset"`
+	Size   int64 `json:"size"`
+}
+
+// Open opens an image file or a block device.
+func Open(path string) (*Image, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	img, err := openFile(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	img.file = f
+	return img, nil
+}
+
+func openFile(f *os.File) (*Image, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if mode := fi.Mode(); !mode.IsRegular() && mode.Type() != os.ModeDevice {
+		return nil, fmt.Errorf("%q is neither a file nor a block device", f.Name())
+	}
+	size, err := f.Seek(0, io.SeekEnd) // a device has no size to stat
+	if err != nil {
+		return nil, err
+	}
+	img, err := OpenReader(f, size)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", f.Name(), err)
+	}
+	img.File = f.Name()
+	return img, nil
+}
+
+// OpenReader reads the image of size bytes in r.
+func OpenReader(r io.ReaderAt, size int64) (*Image, error) {
+	if size == 0 {
+		return nil, errors.New("it is empty")
+	}
+	if err := checkRaw(r, size); err != nil {
+		return nil, err
+	}
+	table, err := partition.Read(r, size)
+	if err != nil {
+		return nil, err
+	}
+	img := &Image{Format: "raw", DiskSize: size, Table: table, FileSystems: []FileSystem{}, r: r}
+	img.BootCode = bootCodeOf(table)
+	img.Gaps = gaps(table)
+	return img, img.findFileSystems()
+}
+
+// findFileSystems looks into the whole disk and into each partition.
+func (img *Image) findFileSystems() error {
+	disk, err := findFileSystem(io.NewSectionReader(img.r, 0, img.DiskSize))
+	if err != nil {
+		return err
+	}
+	if disk != nil && (len(img.Table.Partitions) == 0 || disk.Type == typeISO9660) {
+		img.FileSystems = append(img.FileSystems, *disk)
+	}
+	for _, p := range img.Table.Partitions {
+		if p.Role == partition.Extended {
+			continue
+		}
+		fs, err := findFileSystem(img.Content(p))
+		if err != nil {
+			return fmt.Errorf("partition %d: %w", p.Number, err)
+		}
+		if fs != nil {
+			fs.Partition = p.Number
+			img.FileSystems = append(img.FileSystems, *fs)
+		}
+	}
+	return nil
+}
+
+// Content returns what of a partition lies on the disk.
+func (img *Image) Content(p partition.Partition) *io.SectionReader {
+	from := min(img.Table.Offset(p), img.DiskSize)
+	return io.NewSectionReader(img.r, from, min(img.Table.Size(p), img.DiskSize-from))
+}
+
+// FileSystem returns the file system of the partition with that number, 0 for
+// the whole disk, or nil.
+func (img *Image) FileSystem(number int) *FileSystem {
+	i := slices.IndexFunc(img.FileSystems, func(fs FileSystem) bool { return fs.Partition == number })
+	if i < 0 {
+		return nil
+	}
+	return &img.FileSystems[i]
+}
+
+// Problems returns everything that is wrong with the image, in words.
+func (img *Image) Problems() []string {
+	var list []string
+	for _, p := range img.Table.Problems {
+		list = append(list, p.Detail)
+	}
+	for _, fs := range img.FileSystems {
+		for _, p := range fs.Problems {
+			if fs.Partition > 0 {
+				p = fmt.Sprintf("partition %d: %s", fs.Partition, p)
+			}
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// Close closes what Open opened.
+func (img *Image) Close() error {
+	if img.file == nil {
+		return nil
+	}
+	return img.file.Close()
+}
+
+// gaps returns what neither a partition nor the table occupies.
+func gaps(t *partition.Table) []Gap {
+	list := []Gap{}
+	if t.Scheme == partition.Unpartitioned || len(t.Partitions) == 0 && t.LastUsable == 0 && t.Scheme == partition.GPT {
+		return list
+	}
+	next, end := t.SectorSize, t.DiskSize // behind the MBR
+	if sectors := t.DiskSize / t.SectorSize; t.Scheme == partition.GPT {
+		next, end = min(t.FirstUsable, sectors)*t.SectorSize, min(t.LastUsable+1, sectors)*t.SectorSize
+	}
+	for _, p := range placed(t) {
+		if from := t.Offset(p); from > next {
+			list = append(list, Gap{next, min(from, end) - next})
+		}
+		next = max(next, t.Offset(p)+t.Size(p))
+		if next >= end {
+			return slices.DeleteFunc(list, func(g Gap) bool { return g.Size <= 0 })
+		}
+	}
+	list = append(list, Gap{next, end - next})
+	return slices.DeleteFunc(list, func(g Gap) bool { return g.Size <= 0 })
+}
+
+// placed returns the partitions in the order of their places, without those
+// that only contain others.
+func placed(t *partition.Table) []partition.Partition {
+	list := slices.DeleteFunc(slices.Clone(t.Partitions), func(p partition.Partition) bool {
+		return p.Role == partition.Extended
+	})
+	slices.SortStableFunc(list, func(a, b partition.Partition) int { return int(min(max(a.Start-b.Start, -1), 1)) })
+	return list
+}

@@ -33,7 +33,7 @@ EXIT STATUS
   0    success
   1    failure: a file cannot be read, the content does not fit, …
   2    wrong usage, or a wrong specification (all problems are shown)
-  130  interrupted (SIGINT); 143 if terminated (SIGTERM)
+  130  interrupted (SIGINT); 143 if terminated (SIGTERM), 129 if hung up (SIGHUP)
 
 After a failure or an interruption no output is left behind that was not there
 before.
@@ -145,12 +145,17 @@ func (e signalError) Error() string {
 	return "stopped by a signal: " + e.signal.String()
 }
 
-// withSignals returns a context that the first SIGINT or SIGTERM cancels, so
-// that everybody can clean up. The second one ends the process at once.
+// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP
+// cancels, so that everybody can clean up. The second one ends the process at
+// once. What the process was started to ignore stays ignored.
 func withSignals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // nohup and the like
+			signal.Notify(signals, s)
+		}
+	}
 	go func() {
 		select {
 		case s := <-signals:

@@ -8,8 +8,8 @@ import (
 
 // SetFlag gives a parameter the value of its flag: one text, or for a list one
 // for each time that the flag was given. The flag replaces what the
-// specification says. Relative paths start at the working directory; the empty
-// text is null where that is allowed.
+// specification says. Relative paths start at the working directory. The empty
+// text is null where that is allowed, and alone the empty list of a list.
 func (s *Spec) SetFlag(p Parameter, texts []string) error {
 	known := lookup(p.Name)
 	if known == nil || len(texts) == 0 {
@@ -54,6 +54,9 @@ func flagNode(p *Parameter, texts []string) (*node, error) {
 		return scalarNode(p, texts[len(texts)-1]), nil
 	}
 	list := &node{kind: listNode}
+	if len(texts) == 1 && texts[0] == "" {
+		return list, nil
+	}
 	for _, text := range texts {
 		item := &node{kind: stringNode, text: text}
 		if p.Kind == KindContents {

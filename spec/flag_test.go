@@ -64,6 +64,9 @@ func TestSetFlag(t *testing.T) {
 	if diff := cmp.Diff([]string{"a,b", "c"}, s.Xattrs); diff != "" {
 		t.Error(diff)
 	}
+	if err := s.SetFlag(*lookup("xattrs"), []string{""}); err != nil || s.Xattrs == nil || len(s.Xattrs) > 0 {
+		t.Errorf("no xattrs became %q, %v", s.Xattrs, err)
+	}
 	if err := s.SetFlag(*lookup("rootFSUID"), []string{"null"}); err != nil || s.RootFSUID != Null {
 		t.Errorf("null became %q, %v", s.RootFSUID, err)
 	}

@@ -110,7 +110,8 @@ contents:
 ` + "```\n" + `
 Parameters have the names and the defaults of NixOS's make-disk-image.nix. Each one is a flag of ` + "`diskwright build`" + `
 and ` + "`diskwright plan`" + `, too, with hyphens: ` + "`diskSize`" + ` is ` + "`--disk-size`" + `. A flag replaces what the specification
-says; the flag of a list may be repeated, and replaces the whole list. ` + "`--FLAG ''`" + ` is null where null is allowed.
+says; the flag of a list may be repeated, and replaces the whole list. ` + "`--FLAG ''`" + ` is null where null is allowed, and the
+empty list of a list.
 
 Reading is strict: an unknown parameter, a value of the wrong type, a key given twice are errors. All problems are
 shown at once, with line and column. [spec/schema.json](../spec/schema.json) is the JSON Schema, for editors; a

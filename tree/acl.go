@@ -107,6 +107,30 @@ func isModeACL(acl []aclEntry) bool {
 	return !slices.ContainsFunc(acl, func(e aclEntry) bool { return e.named() || e.tag == aclMask })
 }
 
+// modeOfACL returns the permissions that the kernel gives a file together with
+// an access list. bsdtar has others in the header: those of the group where
+// those of the mask belong.
+func modeOfACL(acl []aclEntry) (mode uint32) {
+	var group uint16
+	var mask aclEntry
+	for _, e := range acl {
+		switch e.tag {
+		case aclUserObj:
+			mode |= uint32(e.perm) << 6
+		case aclGroupObj:
+			group = e.perm
+		case aclMask:
+			mask = e
+		case aclOther:
+			mode |= uint32(e.perm)
+		}
+	}
+	if mask.tag != 0 {
+		group = mask.perm
+	}
+	return mode | uint32(group)<<3
+}
+
 // chmodACL returns an access list with the permissions of a mode, as the
 // kernel's chmod leaves it: what the mode says of the group is the mask's.
 func chmodACL(acl []aclEntry, mode uint32) []aclEntry {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package tree
 
 import (
@@ -55,7 +57,7 @@ func TestParseModeAgainstRsync(t *testing.T) {
 			for kind, format := range map[byte]uint32{'d': TypeDir, 'f': TypeRegular} {
 				var st unix.Stat_t
 				must(t, unix.Lstat(fmt.Sprintf("%s/%c%04o", out, kind, mode), &st))
-				if got := change.Apply(format | mode); got != st.Mode {
+				if got := change.Apply(format | mode); got != uint32(st.Mode) {
 					t.Errorf("%q makes %c%04o %07o, with rsync %07o", text, kind, mode, got, st.Mode)
 				}
 			}

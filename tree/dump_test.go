@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -50,19 +51,24 @@ func digest(t testing.TB, src content.Source) []byte {
 		return nil
 	}
 	h := sha256.New()
-	const block = 512
-	var zeros, p [block]byte
+	const block, window = 512, 256 << 10
+	var zeros [block]byte
+	p := make([]byte, window)
+	next := int64(0) // first window that was not looked at
 	for e := range diskmap.ExtentsOf(src) {
-		first, last := e.Offset/block, (e.End()+block-1)/block
-		for n := first; n < last; n++ {
-			size := min(block, src.Size()-n*block)
-			if err := content.ReadFull(src, p[:size], n*block); err != nil {
+		for n := max(next, e.Offset/window); n*window < e.End(); n++ {
+			size := min(window, src.Size()-n*window)
+			if err := content.ReadFull(src, p[:size], n*window); err != nil {
 				t.Fatal(err)
 			}
-			if p != zeros {
-				fmt.Fprintf(h, "[%d]%s", n, p[:size])
+			clear(p[size:])
+			for off := range window / block {
+				if b := p[off*block:][:block]; !bytes.Equal(b, zeros[:]) {
+					fmt.Fprintf(h, "[%d]", n*window/block+int64(off))
+					h.Write(b)
+				}
 			}
-			clear(p[:])
+			next = n + 1
 		}
 	}
 	return h.Sum(nil)[:8]

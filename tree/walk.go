@@ -53,7 +53,7 @@ func FromDir(ctx context.Context, path string, opts DirOptions) (*Inode, error) 
 const (
 	// chunk is how many names of a directory one worker looks at: enough
 	// to be worth a goroutine, few enough to share a huge directory out.
-	chunk = 512
+	chunk = 256
 
 	// maxErrors is how many errors are collected before a walk gives up.
 	maxErrors = 10

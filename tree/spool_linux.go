@@ -1,0 +1,21 @@
+package tree
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// createUnlinked creates a file that never has a name, where the file system
+// can do that: not even being killed leaves it behind.
+func createUnlinked(dir string) (*os.File, func(), error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		return err
+	})
+	if err != nil {
+		return createAndRemove(dir) // and its error, if there is any, tells more
+	}
+	return os.NewFile(uintptr(fd), dir), func() {}, nil
+}

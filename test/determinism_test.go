@@ -45,8 +45,11 @@ func TestDeterminism(t *testing.T) {
 		{name: "other user", tree: nasty.Options{Order: 3}, user: 65534},
 		{name: "empty environment", env: []string{}},
 	}
-	for _, l := range []string{"hybrid", "legacy+boot"} {
+	for _, l := range []string{"efixbootldr", "legacy+boot"} {
 		want := ""
+		if l == "legacy+boot" { // an MBR has an identifier of its own
+			variants = variants[:3]
+		}
 		for _, v := range variants {
 			t.Run(l+"/"+v.name, func(t *testing.T) {
 				v.tree.Readable = true // as nobody has to read it
@@ -78,7 +81,7 @@ func (v variant) build(t *testing.T, layout string) (image string) {
 		t.Fatal(err)
 	}
 	args := append([]string{"build", "-q", "--no-sync", "--root", tree, "--owners", "keep",
-		"--partition-table-type", layout, "--disk-size", "700", "-o", out}, v.args...)
+		"--partition-table-type", layout, "--boot-size", "200M", "--disk-size", "450", "-o", out}, v.args...)
 	if v.stdout {
 		args[len(args)-1-len(v.args)] = "-"
 	}

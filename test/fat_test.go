@@ -35,40 +35,48 @@ func checkFAT(t *testing.T, v volume, tree manifest.Manifest) {
 	same(t, "what mcopy finds in /"+v.mountPoint, want, got)
 }
 
-// checkFATKernel has a kernel mount a boot partition, compares what it finds,
-// has it write there, and asks fsck.vfat again. The kernel found the partition by
+// checkFATKernel has a kernel mount the boot partitions, compares what it finds,
+// has it write there, and asks fsck.vfat again. The kernel finds the partitions by
 // itself.
-func checkFATKernel(t *testing.T, v volume, number int, tree manifest.Manifest) {
+func checkFATKernel(t *testing.T, l layout, image string, tree manifest.Manifest) {
 	t.Helper()
-	device := fmt.Sprintf("/dev/ubda%d", number)
-	out := oracle.Guest(t, "mount -t vfat -o ro,utf8,tz=UTC "+device+" /mnt/a\n"+
-		guestManifest(t, "/mnt/a", "/mnt/out/manifest")+`
-umount /mnt/a
-mount -t vfat -o utf8,tz=UTC `+device+` /mnt/a
+	var script strings.Builder
+	for point, number := range l.boots {
+		fmt.Fprintf(&script, "mount -t vfat -o ro,utf8,tz=UTC /dev/ubda%d /mnt/a\n", number)
+		script.WriteString(guestManifest(t, "/mnt/a", "/mnt/out/"+point))
+		fmt.Fprintf(&script, "umount /mnt/a\nmount -t vfat -o utf8,tz=UTC /dev/ubda%d /mnt/a\n", number)
+		script.WriteString(mutateFAT)
+	}
+	out := oracle.Guest(t, script.String(), image)
+	for point, number := range l.boots {
+		got, err := manifest.Load(filepath.Join(out, point))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := tree.Below(point)
+		same(t, "what the kernel finds in /"+point, inFAT(want), contents(got))
+		// Directories have times, too, but the root.
+		for _, f := range want {
+			if g := got.Find(f.Path); g != nil && f.Path != "." && f.Mode&0o170000 == 0o040000 && g.Sec != inFATTime(f.Sec) {
+				t.Errorf("directory %q has the time %d, want %d", f.Path, g.Sec, inFATTime(f.Sec))
+			}
+		}
+		fsckFAT(t, l.volume(t, image, number, point).extract(t))
+	}
+}
+
+// mutateFAT changes a mounted boot partition as a running system does.
+const mutateFAT = `
 rm -r /mnt/a/collisions "/mnt/a/tilde one.txt"
 for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
 	echo "$i" >"/mnt/a/many/another long name, number $i"
 	mkdir "/mnt/a/empty/directory $i"
 done
 mv /mnt/a/many /mnt/a/empty/moved
-dd if=/dev/zero of=/mnt/a/fill bs=64k 2>/dev/null || true # until it is full
-rm /mnt/a/fill /mnt/a/size-32769
+dd if=/dev/urandom of=/mnt/a/large bs=64k count=100
+rm /mnt/a/size-32769
 umount /mnt/a
-`, v.image)
-	got, err := manifest.Load(filepath.Join(out, "manifest"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := inFAT(tree.Below(v.mountPoint))
-	same(t, "what the kernel finds in /"+v.mountPoint, want, contents(got))
-	// Directories have times, too, but the root.
-	for _, f := range tree.Below(v.mountPoint) {
-		if g := got.Find(f.Path); g != nil && f.Path != "." && f.Mode&0o170000 == 0o040000 && g.Sec != inFATTime(f.Sec) {
-			t.Errorf("directory %q has the time %d, want %d", f.Path, g.Sec, inFATTime(f.Sec))
-		}
-	}
-	fsckFAT(t, v.extract(t))
-}
+`
 
 // fsckFAT has fsck.vfat look for anything wrong.
 func fsckFAT(t *testing.T, file string) {

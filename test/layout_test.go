@@ -27,14 +27,14 @@ func TestLayouts(t *testing.T) {
 			compareRoot(t, l, root, want)
 			for point, n := range l.boots {
 				checkFAT(t, l.volume(t, image, n, point), want)
-				checkFATKernel(t, l.volume(t, image, n, point), n, want)
 			}
-			dir := root.mount(t, "")
-			changed := mutate(t, dir)
-			oracle.Unmount(t, dir)
-			root.fsckWritten(t)
-			dir = root.mount(t, "ro")
-			same(t, "after the kernel wrote into it", l.inRoot(want).Without(changed...), withoutLostFound(t, read(t, dir)).Without(changed...))
+			// The kernels take longer, and the file systems are the same in all layouts.
+			if l.name == "efixbootldr" || l.name == "legacy+boot" {
+				checkFATKernel(t, l, image, want)
+			}
+			if l.name == "none" || l.name == "hybrid" {
+				writeAndCheck(t, l, root, want)
+			}
 		})
 	}
 }
@@ -51,6 +51,13 @@ func TestFullTree(t *testing.T) {
 	root.fsck(t)
 	want := read(t, tree)
 	compareRoot(t, l, root, want)
+	writeAndCheck(t, l, root, want)
+}
+
+// writeAndCheck has the kernel write into the root file system, and looks at it
+// again.
+func writeAndCheck(t *testing.T, l layout, root volume, want manifest.Manifest) {
+	t.Helper()
 	dir := root.mount(t, "")
 	changed := mutate(t, dir)
 	oracle.Unmount(t, dir)

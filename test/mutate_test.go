@@ -101,6 +101,9 @@ func TestFill(t *testing.T) {
 	tree := nastyTree(t, nasty.Options{})
 	for _, name := range []string{"none", "hybrid"} {
 		t.Run(name, func(t *testing.T) {
+			if name != "none" {
+				long(t)
+			}
 			l := findLayout(name)
 			image := build(t, "--root", tree, "--owners", "keep", "--partition-table-type", name, "--disk-size", "512", "--boot-size", "64M")
 			root := l.rootOf(t, image)

@@ -98,7 +98,10 @@ func TestAutomaticSize(t *testing.T) {
 				if compat == "older" && (l.name == "legacy+boot" || l.name == "efixbootldr") {
 					continue
 				}
-				for _, c := range []struct{ boot, additional string }{{"256M", "512M"}, {"100M", "0"}, {"128M", "1.5G"}, {"512M", "1048576"}} {
+				for i, c := range []struct{ boot, additional string }{{"256M", "512M"}, {"100M", "0"}, {"128M", "1.5G"}, {"512M", "1048576"}} {
+					if i > 0 && name != "small" {
+						break
+					}
 					t.Run(fmt.Sprintf("%s-%s-%s-%s-%s", name, compat, l.name, c.boot, c.additional), func(t *testing.T) {
 						want := strings.TrimSpace(oracle.Run(t, "bash", "-c", automatic, "size", tree, compat,
 							fmt.Sprint(reserved(t, l.name, compat, c.boot)), c.additional))

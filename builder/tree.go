@@ -33,18 +33,41 @@ func (b *Build) readTree(ctx context.Context, s *spec.Spec) (*tree.Inode, error)
 
 // readRoot reads the directory or tar that s starts from.
 func (b *Build) readRoot(ctx context.Context, s *spec.Spec, epoch tree.Time) (*tree.Inode, error) {
-	if s.Root == "" {
+	switch s.Root {
+	case "":
 		return tree.NewDir(epoch), nil
+	case "-":
+		root, spool, err := tree.FromTarStream(ctx, b.opts.Stdin, "standard input", b.tarOptions(s, epoch))
+		b.keep(spool)
+		return root, err
 	}
 	fi, err := os.Stat(s.Root)
-	switch {
-	case s.Root == "-":
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("root: %w", err)
-	case fi.IsDir():
+	}
+	if fi.IsDir() {
 		return tree.FromDir(ctx, s.Root, b.dirOptions(s))
 	}
-	return nil, fmt.Errorf("tar: TODO")
+	root, spool, err := tree.FromTar(ctx, s.Root, b.tarOptions(s, epoch))
+	b.keep(spool)
+	return root, err
+}
+
+// keep holds on to a spool until the build is closed.
+func (b *Build) keep(spool *tree.Spool) {
+	if spool != nil {
+		b.spool = append(b.spool, spool)
+		b.Report.SpoolBytes += spool.Size()
+	}
+}
+
+func (b *Build) tarOptions(s *spec.Spec, epoch tree.Time) tree.TarOptions {
+	return tree.TarOptions{
+		RootOwned: s.Owners == spec.OwnersRoot,
+		Xattrs:    s.Xattrs,
+		Epoch:     epoch,
+		SpoolDir:  b.opts.Spool,
+	}
 }
 
 func (b *Build) dirOptions(s *spec.Spec) tree.DirOptions {

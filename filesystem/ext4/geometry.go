@@ -139,9 +139,12 @@ func NewGeometry(o *Options) (*Geometry, error) {
 		return nil, fmt.Errorf("%s cannot be made %d seconds before 1970", o.Kind, -o.Epoch)
 	}
 	blocks := o.Size / blockSize
-	inodes := max(blocks*blockSize/inodeRatio(blocks), o.Inodes)
+	inodes := max(min(blocks*blockSize/inodeRatio(blocks), max32), o.Inodes)
 	if blocks > max32 && o.Kind != Ext4 {
 		return nil, fmt.Errorf("%s of %d bytes; it can have 16 TiB less one block", o.Kind, o.Size)
+	}
+	if blocks <= 0 {
+		return nil, fmt.Errorf("no room for %s in %d bytes", o.Kind, o.Size)
 	}
 	if inodes > max32 || inodes*inodeSize >= blocks*blockSize {
 		return nil, o.tooManyInodes(inodes)
@@ -183,6 +186,10 @@ func (g *Geometry) divide(o *Options, blocks, inodes int64) error {
 		}
 		g.Groups = ceilDiv(g.Blocks, g.BlocksPerGroup)
 		g.DescBlocks = ceilDiv(g.Groups*g.DescSize, blockSize)
+		g.ReservedGDT = g.reservedGDT()
+		if g.DescBlocks+g.ReservedGDT > g.BlocksPerGroup*3/4 {
+			return fmt.Errorf("%s of %d bytes; it can have 192 TiB (more needs the feature meta_bg)", o.Kind, o.Size)
+		}
 		if ceilDiv(inodes, g.Groups) > bitsPerBlock {
 			if g.BlocksPerGroup < minBlocksPerGroup {
 				return o.tooManyInodes(inodes)
@@ -192,10 +199,6 @@ func (g *Geometry) divide(o *Options, blocks, inodes int64) error {
 			continue
 		}
 		g.divideInodes(inodes)
-		g.ReservedGDT = g.reservedGDT()
-		if g.DescBlocks+g.ReservedGDT > g.BlocksPerGroup*3/4 {
-			return fmt.Errorf("%s of %d bytes; it can have 192 TiB (more needs the feature meta_bg)", o.Kind, o.Size)
-		}
 		if 3+g.InodeBlocks+g.DescBlocks+g.ReservedGDT > g.BlocksPerGroup {
 			return o.tooManyInodes(inodes)
 		}

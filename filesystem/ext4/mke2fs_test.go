@@ -3,6 +3,7 @@ package ext4
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -92,6 +93,9 @@ func TestMke2fs(t *testing.T) {
 			for _, size := range append(sizes, large...) {
 				name := fmt.Sprintf("%s-%d/%dK", kind, profile, size/kib)
 				t.Run(name, func(t *testing.T) {
+					if kind != Ext4 && size > gib && !long() {
+						t.Skip("mke2fs takes seconds for it; set DISKWRIGHT_LONG=1")
+					}
 					o := testOptions(kind, size)
 					o.Profile = profile
 					compareWithMke2fs(t, o)
@@ -121,6 +125,38 @@ func TestMke2fsInodes(t *testing.T) {
 			o.Inodes = test.inodes
 			compareWithMke2fs(t, o, "-N", strconv.FormatInt(test.inodes, 10))
 		})
+	}
+}
+
+// TestMke2fsSweep is TestMke2fs at arbitrary sizes, every other with an
+// arbitrary number of inodes above the usual.
+func TestMke2fsSweep(t *testing.T) {
+	if !long() {
+		t.Skip("long; set DISKWRIGHT_LONG=1 (make test-long)")
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	ranges := []func() int64{
+		func() int64 { return (150 + r.Int64N(9000)) * kib },
+		func() int64 { return (8 + r.Int64N(3000)) * mib },
+		func() int64 { return (1+r.Int64N(40))*128*mib + r.Int64N(8000)*kib },
+		func() int64 { return (3 + r.Int64N(150)) * gib },
+	}
+	for i, count := range []int{200, 200, 200, 40} {
+		for n := range count {
+			o := testOptions([]Kind{Ext4, Ext4, Ext3, Ext2}[n%4], ranges[i]())
+			if n%4 == 1 {
+				o.Profile = Compatible
+			}
+			var args []string
+			inodes := o.Size / (4096 + r.Int64N(12000))
+			if geo, err := NewGeometry(&o); err == nil && n/4%2 == 1 && inodes > geo.Inodes {
+				o.Inodes = inodes
+				args = []string{"-N", strconv.FormatInt(inodes, 10)}
+			}
+			t.Run(fmt.Sprintf("%s-%d/%dK/%d", o.Kind, o.Profile, o.Size/kib, o.Inodes), func(t *testing.T) {
+				compareWithMke2fs(t, o, args...)
+			})
+		}
 	}
 }
 

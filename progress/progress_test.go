@@ -97,10 +97,10 @@ func TestTerminal(t *testing.T) {
 		var out bytes.Buffer
 		r := NewTerminal(&out, func() int { return 80 }, "me: ")
 		work(r, 7)
-		if n := strings.Count(out.String(), "\r"); n > 87 {
+		r.Close()
+		if n := strings.Count(out.String(), "\r"); n > 88 {
 			t.Errorf("drawn %d times in 8.5 seconds", n)
 		}
-		r.Close()
 		for _, want := range []string{
 			"\rreading tree  0:01\x1b[K",
 			"\rwriting  [#..............]   12 %  500 MiB of 4.00 GiB  100 MiB/s  0:36 left\x1b[K",

@@ -42,22 +42,34 @@ func parseRecords(p []byte) (records, error) {
 	return list, nil
 }
 
-// update makes newer records replace those of the same key.
+// update makes newer records, of a pax header for all members that follow,
+// replace those of the same key.
 func (l *records) update(newer records) error {
+	replaced := make(map[string]bool)
 	total := 0
 	for _, r := range newer {
-		if strings.HasPrefix(r.key, "GNU.sparse.") || r.key == "path" || r.key == "linkpath" || r.key == "size" {
+		switch {
+		case strings.HasPrefix(r.key, "GNU.sparse.") || r.key == "path" || r.key == "linkpath" || r.key == "size":
 			return fmt.Errorf("a pax header gives all members the same %s", r.key)
+		case r.key == "comment":
+			continue
 		}
-		*l = slices.DeleteFunc(*l, func(old record) bool { return old.key == r.key })
-		*l = append(*l, r)
-	}
-	for _, r := range *l {
+		replaced[r.key] = true
 		total += len(r.key) + len(r.value)
 	}
-	if total > maxRecords {
-		return fmt.Errorf("pax headers for all members have %d bytes: at most %d are possible", total, maxRecords)
+	list := slices.DeleteFunc(*l, func(old record) bool { return replaced[old.key] })
+	for _, r := range list {
+		total += len(r.key) + len(r.value)
 	}
+	if total > maxGlobals {
+		return fmt.Errorf("the pax headers for all members have %d bytes: at most %d are possible", total, maxGlobals)
+	}
+	for _, r := range newer {
+		if replaced[r.key] {
+			list = append(list, r)
+		}
+	}
+	*l = list
 	return nil
 }
 
@@ -94,9 +106,7 @@ func (l records) apply(h *Header, n *numbers, x *extras) error {
 
 func (r record) apply(h *Header, n *numbers, x *extras) (err error) {
 	if name, ok := strings.CutPrefix(r.key, keyXattr); ok {
-		// GNU tar keeps '=' out of the key.
-		h.setXattr(strings.NewReplacer("%3D", "=", "%3d", "=", "%25", "%").Replace(name), []byte(r.value), true)
-		return nil
+		return h.setXattr(unquoteGNU.Replace(name), []byte(r.value), true)
 	}
 	if r.value == "" {
 		return nil
@@ -126,7 +136,7 @@ func (r record) apply(h *Header, n *numbers, x *extras) (err error) {
 	case "SCHILY.acl.default":
 		h.ACLDefault = r.value
 	case keySELinux:
-		h.setXattr("security.selinux", append([]byte(r.value), 0), false)
+		err = h.setXattr("security.selinux", append([]byte(r.value), 0), false)
 	default:
 		err = x.applySparse(r)
 	}
@@ -135,17 +145,25 @@ func (r record) apply(h *Header, n *numbers, x *extras) (err error) {
 
 // setXattr adds an attribute. Of two that have the same name, that which
 // replaces stays.
-func (h *Header) setXattr(name string, value []byte, replace bool) {
+func (h *Header) setXattr(name string, value []byte, replace bool) error {
 	for n := range h.Xattrs {
 		if h.Xattrs[n].Name == name {
 			if replace {
 				h.Xattrs[n].Value = value
 			}
-			return
+			return nil
 		}
 	}
+	if len(h.Xattrs) == maxXattrs {
+		return fmt.Errorf("more than %d extended attributes", maxXattrs)
+	}
 	h.Xattrs = append(h.Xattrs, Xattr{name, value})
+	return nil
 }
+
+// unquoteGNU undoes what GNU tar does to names of attributes, to keep '=' out
+// of the key.
+var unquoteGNU = strings.NewReplacer("%3D", "=", "%3d", "=", "%25", "%")
 
 // setXattrLibarchive adds an attribute as bsdtar writes it, mostly beside
 // star's way, which it must not replace.
@@ -158,8 +176,7 @@ func (h *Header) setXattrLibarchive(name, value string) error {
 	if err != nil {
 		return fmt.Errorf("not a value in base64")
 	}
-	h.setXattr(name, decoded, false)
-	return nil
+	return h.setXattr(name, decoded, false)
 }
 
 // applySparse reads a record of GNU's sparse files.

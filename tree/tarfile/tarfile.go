@@ -109,6 +109,8 @@ func (e *Error) Unwrap() error { return e.Err }
 const (
 	maxName    = 4096     // PATH_MAX of Linux
 	maxRecords = 16 << 20 // bytes of a pax header; a sparse file's map may be long
+	maxGlobals = 64 << 10 // bytes of the records for all members: each member costs the time to read them
+	maxXattrs  = 1024     // of a member
 	maxSize    = 1 << 60  // bytes of a file: that of a disk map
 )
 

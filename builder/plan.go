@@ -314,7 +314,7 @@ func (p *planner) planFAT(table *partition.Table, part partition.Partition) (*di
 		UUID:       fmt.Sprintf("%04X-%04X", info.VolumeID>>16, info.VolumeID&0xffff),
 		Size:       info.Size,
 		BlockSize:  info.ClusterSize,
-		Used:       info.Used(),
+		Used:       info.Size - info.Free(),
 		Free:       info.Free(),
 	})
 	return fs.Map()

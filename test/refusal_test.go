@@ -168,7 +168,7 @@ func TestBadTars(t *testing.T) {
 		"upwards, inside":    {makeTar(t, &tar.Header{Name: "a/../../etc/passwd", Mode: 0o644}), "a/../../etc/passwd"},
 		"link to nothing":    {makeTar(t, &tar.Header{Name: "link", Linkname: "missing", Typeflag: tar.TypeLink}), "link"},
 		"name of 256 bytes":  {makeTar(t, &tar.Header{Name: strings.Repeat("n", 256), Mode: 0o644}), strings.Repeat("n", 256)},
-		"target of 4 KiB":    {makeTar(t, &tar.Header{Name: "symlink", Linkname: strings.Repeat("t", 4096), Typeflag: tar.TypeSymlink}), "symlink"},
+		"target of 4,096":    {makeTar(t, &tar.Header{Name: "symlink", Linkname: strings.Repeat("t", 4096), Typeflag: tar.TypeSymlink}), "symlink"},
 		"below a file":       {makeTar(t, &tar.Header{Name: "file", Mode: 0o644}, &tar.Header{Name: "file/below", Mode: 0o644}), "file"},
 		"gzip that ends":     {[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"), ""},
 		"zstd that is none":  {[]byte("\x28\xb5\x2f\xfdgarbage"), ""},
@@ -181,7 +181,11 @@ func TestBadTars(t *testing.T) {
 				t.Fatal(err)
 			}
 			args := []string{"build", "-q", "-o", out, "--partition-table-type", "none", "--disk-size", "100", "--spool", dir, "--root"}
-			fails(t, command(append(args, file)...), 1, file, c.text)
+			if name == "target of 4,096" { // the tar is fine, ext4 cannot hold it
+				fails(t, command(append(args, file)...), 1, c.text)
+			} else {
+				fails(t, command(append(args, file)...), 1, file, c.text)
+			}
 			empty(t, out)
 			cmd := command(append(args, "-")...)
 			cmd.Stdin = bytes.NewReader(c.tar)

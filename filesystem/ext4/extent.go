@@ -25,11 +25,14 @@ func (b body) extents(sp *space, from int64) iter.Seq[ondisk.Extent] {
 	}
 }
 
+// extentsFor returns how many extents hold contiguous blocks.
+func extentsFor(blocks int64) int64 { return (blocks + ondisk.ExtentMax - 1) / ondisk.ExtentMax }
+
 // countExtents returns how many extents yields.
 func (b body) countExtents(sp *space) int64 {
 	count := int64(0)
 	for p := range b.pieces(sp, 0) {
-		count += (p.count + ondisk.ExtentMax - 1) / ondisk.ExtentMax
+		count += extentsFor(p.count)
 	}
 	return count
 }

@@ -4,32 +4,19 @@ import (
 	"fmt"
 
 	"diskwright/diskmap"
-	"diskwright/filesystem/ext4/ondisk"
 	"diskwright/tree"
 )
 
 // FileSystem is a planned file system: every inode has its number, every file
 // its blocks. Nothing of it is written until somebody reads its map.
-//
-// Blocks are handed out in one sweep upwards through what the layout leaves
-// free: all directories, then symbolic links and attributes that need a block,
-// then the data of files in the order of their inodes, each followed by the
-// blocks that map it. So whoever walks the tree reads one stretch of the disk,
-// whoever reads all files of a directory reads another, nothing is
-// fragmented, groups behind the sweep stay uninitialised, and whoever writes
-// the image has file data in long stretches without metadata in between.
 type FileSystem struct {
-	*census
+	sweep
 	layout *layout
-	space  *space
 	usage  *usage
 
 	// ranks are where the blocks of each inode begin, by ordinal; dirRanks
-	// the same for directories in the order in which they lie. linkRank,
-	// xattrRank and fileRank are where symbolic links, attributes and files
-	// begin, end is behind everything.
-	ranks, dirRanks                    []int64
-	linkRank, xattrRank, fileRank, end int64
+	// the same for directories in the order in which they lie.
+	ranks, dirRanks []int64
 
 	// leaves are those of the extent trees that need blocks, by ordinal.
 	leaves map[uint32][]uint32
@@ -59,14 +46,17 @@ func Plan(need Need, opts Options) (*FileSystem, error) {
 		return nil, err
 	}
 	fs := &FileSystem{
-		census: need.census,
-		layout: layout,
-		space:  newSpace(layout),
-		ranks:  make([]int64, len(need.inodes)),
-		leaves: map[uint32][]uint32{},
+		sweep:    sweep{census: need.census, space: newSpace(layout)},
+		layout:   layout,
+		ranks:    make([]int64, len(need.inodes)),
+		dirRanks: make([]int64, 0, len(need.dirs)),
+		leaves:   map[uint32][]uint32{},
 	}
-	if err := fs.sweep(need.Blocks); err != nil {
-		return nil, err
+	if !fs.run(fs.remember) {
+		return nil, fs.noSpace(layout)
+	}
+	for i, o := range fs.links {
+		fs.ranks[o] = fs.linkRank + int64(i)
 	}
 	fs.usage = layout.newUsage(fs.space.end(fs.end), fs.lastInode(), fs.directoriesByGroup())
 	if fs.disk, err = fs.place(opts.Size); err != nil {
@@ -114,91 +104,15 @@ func (fs *FileSystem) Stats() Stats {
 	}
 }
 
-// NoSpaceError says that a tree does not fit. Blocks have 4,096 bytes.
-type NoSpaceError struct {
-	Size              int64 // of the file system in bytes
-	Needed, Available int64 // blocks
-}
-
-// Error says what is needed, what there is and what is missing.
-func (e *NoSpaceError) Error() string {
-	missing := e.Needed - e.Available
-	return fmt.Sprintf("the tree needs %d blocks of %d bytes, but a file system of %d bytes has room for %d: %d blocks (%d bytes) are missing",
-		e.Needed, blockSize, e.Size, e.Available, missing, missing*blockSize)
-}
-
-// sweep gives every inode its blocks. blocks is what they need at least.
-func (fs *FileSystem) sweep(blocks int64) error {
-	hint := 0
-	give := func(ordinal uint32, count int64) error {
-		if fs.end+count > fs.space.blocks {
-			return fs.noSpace(blocks)
-		}
-		fs.ranks[ordinal] = fs.end
-		nodes := fs.mapNodes(ordinal, count, &hint)
-		fs.end += count + nodes
-		if fs.kind == Ext4 {
-			blocks += nodes
-		}
-		return nil
+// remember keeps where an inode has its blocks.
+func (fs *FileSystem) remember(ordinal uint32, b body, nodes int64) {
+	fs.ranks[ordinal] = b.rank
+	if fs.inodes[ordinal].IsDir() {
+		fs.dirRanks = append(fs.dirRanks, b.rank)
 	}
-	if blocks > fs.space.blocks {
-		return fs.noSpace(blocks)
+	if fs.kind == Ext4 && nodes > 0 {
+		fs.leaves[ordinal] = b.extentLeaves(fs.space)
 	}
-	fs.dirRanks = make([]int64, len(fs.dirs))
-	for i := range fs.dirs {
-		d := &fs.dirs[i]
-		fs.dirRanks[i] = fs.end
-		if err := give(d.ordinal, fs.directoryBlocks(d)); err != nil {
-			return err
-		}
-	}
-	fs.linkRank = fs.end
-	for i, o := range fs.links {
-		fs.ranks[o] = fs.linkRank + int64(i)
-	}
-	fs.xattrRank = fs.linkRank + int64(len(fs.links))
-	fs.fileRank = fs.xattrRank + int64(len(fs.xattrs.blocks))
-	fs.end = fs.fileRank
-	for o, inode := range fs.inodes {
-		if !inode.IsRegular() {
-			continue
-		}
-		if err := give(uint32(o), fs.dataBlocks(uint32(o))); err != nil {
-			return err
-		}
-	}
-	if fs.end > fs.space.blocks {
-		return fs.noSpace(blocks)
-	}
-	return nil
-}
-
-func (fs *FileSystem) noSpace(needed int64) error {
-	return &NoSpaceError{Size: fs.layout.Blocks * blockSize, Needed: needed, Available: fs.space.blocks}
-}
-
-// mapNodes returns how many blocks the map of an inode with count blocks takes,
-// and remembers the leaves of an extent tree that has any. hint is where the
-// sweep is.
-func (fs *FileSystem) mapNodes(ordinal uint32, count int64, hint *int) int64 {
-	if count == 0 {
-		return 0
-	}
-	b := fs.body(ordinal)
-	if fs.kind != Ext4 {
-		return indirectNodes(b.chunks())
-	}
-	var within bool
-	if *hint, within = fs.space.within(*hint, b.rank, count); within && b.spans == nil && count <= ondisk.ExtentMax {
-		return 0
-	}
-	leaves := b.extentLeaves(fs.space)
-	if leaves == nil {
-		return 0
-	}
-	fs.leaves[ordinal] = leaves
-	return (&extentTree{leaves: leaves}).nodes()
 }
 
 // dataBlocks returns how many blocks an inode has, without those of its map.

@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"diskwright/content"
 	"diskwright/diskmap"
 	"diskwright/test/oracle"
+	"diskwright/test/scratch"
 	"diskwright/tree"
 )
 
@@ -113,7 +115,7 @@ func plan(t testing.TB, root *tree.Inode, opts Options) *FileSystem {
 // write writes a map to a sparse file.
 func write(t testing.TB, m *diskmap.Map) (path string) {
 	t.Helper()
-	path = filepath.Join(t.TempDir(), "image")
+	path = filepath.Join(scratch.Dir(t), "image")
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -175,4 +177,8 @@ func debugfs(t testing.TB, image, command string) string {
 		output = rest
 	}
 	return output
+}
+
+func sortXattrs(attrs []tree.Xattr) {
+	slices.SortFunc(attrs, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
 }

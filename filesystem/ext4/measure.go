@@ -21,7 +21,7 @@ type Need struct {
 	Inodes int64
 
 	// Blocks is how many blocks of 4,096 bytes directories, symbolic links,
-	// attributes, files and their indirect blocks fill. Files of many extents
+	// attributes, files and what maps them fill. Files of many extents may
 	// take a few more, depending on where they come to lie.
 	Blocks int64
 
@@ -51,11 +51,6 @@ const (
 	// Device numbers have 12 bits for the major, 20 for the minor part.
 	majorMax = 1<<12 - 1
 	minorMax = 1<<20 - 1
-
-	// simpleMax is the size in blocks up to which a file of one span surely
-	// does with the four extents in its inode, wherever it lies: no geometry
-	// puts four obstacles that close together.
-	simpleMax = 2048
 )
 
 const lostFoundName = "lost+found"
@@ -77,18 +72,8 @@ type census struct {
 	// spans are those of files with holes, by ordinal.
 	spans map[uint32][]span
 
-	// large are the files whose extents may need blocks of their own,
-	// ascending. dirBlocks, metaBlocks and blocks count the others: those of
-	// directories, of directories, links and attributes, and all.
-	large                         []largeFile
-	dirBlocks, metaBlocks, blocks int64
-}
-
-// largeFile is a file or directory whose extent tree may need blocks. before
-// is how many blocks everything ahead of it takes, without such blocks.
-type largeFile struct {
-	ordinal uint32
-	before  int64
+	// blocks is how many blocks everything takes, at least: see Need.
+	blocks int64
 }
 
 // Measure walks the tree once and returns what it needs of a file system with
@@ -158,7 +143,6 @@ func (c *census) countDirectories() error {
 		}
 		c.count(d.ordinal, c.directoryBlocks(d))
 	}
-	c.dirBlocks = c.blocks
 	return nil
 }
 
@@ -241,7 +225,6 @@ func (c *census) countSmall() error {
 		}
 	}
 	c.blocks += int64(len(c.links)) + int64(len(c.xattrs.blocks))
-	c.metaBlocks = c.blocks
 	return nil
 }
 
@@ -315,17 +298,9 @@ func (c *census) countFiles() error {
 	return nil
 }
 
-// count adds the blocks of a file or directory and of its indirect blocks.
+// count adds the blocks of a file or directory and of its map.
 func (c *census) count(ordinal uint32, blocks int64) {
-	b := body{spans: c.spansOf(ordinal), blocks: blocks}
-	if c.kind != Ext4 {
-		c.blocks += blocks + indirectNodes(b.chunks())
-		return
-	}
-	if blocks > simpleMax || len(b.spans) > 1 {
-		c.large = append(c.large, largeFile{ordinal, c.blocks})
-	}
-	c.blocks += blocks
+	c.blocks += blocks + c.leastNodes(body{spans: c.spansOf(ordinal), blocks: blocks})
 }
 
 // splitXattrs divides the attributes of an inode: see the function of that

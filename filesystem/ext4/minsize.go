@@ -2,8 +2,6 @@ package ext4
 
 import (
 	"fmt"
-
-	"diskwright/filesystem/ext4/ondisk"
 )
 
 // Slack is what a file system has free beside the tree. Free inodes are asked
@@ -30,7 +28,7 @@ func MinSize(need Need, opts Options, slack Slack) (int64, error) {
 	if slack.Percent < 0 || slack.Percent > 90 || slack.Bytes < 0 {
 		return 0, fmt.Errorf("ext4: %d percent and %d bytes are no slack; 0 to 90 percent are", slack.Percent, slack.Bytes)
 	}
-	s := sizing{need: &need, opts: opts, slack: slack, nodes: need.leastNodes()}
+	s := sizing{need: &need, opts: opts, slack: slack}
 	for blocks := s.floor(); ; {
 		t, err := s.try(blocks)
 		if err != nil {
@@ -54,8 +52,7 @@ type sizing struct {
 	need  *Need
 	opts  Options
 	slack Slack
-	nodes int64 // blocks of extent trees, at least
-	fails int   // sizes in a row without any geometry
+	fails int // sizes in a row without any geometry
 }
 
 // trial is the result for one size: it fits, or no size below next does.
@@ -77,7 +74,7 @@ func (s *sizing) floor() int64 {
 // demand returns what the tree and the slack need of a file system that has
 // at least that many blocks.
 func (s *sizing) demand(blocks int64) int64 {
-	return s.need.Blocks + s.nodes + s.slack.blocks(blocks)
+	return s.need.Blocks + s.slack.blocks(blocks)
 }
 
 // try tries a size.
@@ -97,30 +94,27 @@ func (s *sizing) try(blocks int64) (trial, error) {
 	return trial{next: blocks + max(s.leap(l, blocks), 1)}, nil
 }
 
-// fit reports whether tree and slack fit the layout.
+// fit reports whether tree and slack fit the layout. Only where it is close
+// does the sweep have to find out.
 func (s *sizing) fit(l *layout) bool {
 	slack := s.slack.blocks(l.Blocks)
-	if l.freeBlocks() < s.need.Blocks+s.nodes+slack {
+	if l.freeBlocks() < s.need.Blocks+slack {
 		return false
 	}
-	sp := newSpace(l)
-	nodes, ok := s.need.nodesIn(sp)
-	return ok && sp.blocks >= s.need.Blocks+nodes+slack
+	sweep := sweep{census: s.need.census, space: newSpace(l)}
+	return sweep.run(func(uint32, body, int64) {}) && sweep.end+slack <= sweep.space.blocks
 }
 
 // ratioChanges are the sizes in blocks from which on there are fewer inodes for
-// the same number of blocks (mke2fs.conf: default and big).
-var ratioChanges = [...]int64{512 << 20 / blockSize, 4 << 40 / blockSize}
+// the same number of blocks: see inodeRatio.
+var ratioChanges = [...]int64{512 << 20 / blockSize, 4 << 40 / blockSize, 16 << 40 / blockSize}
 
 // leap returns how far the next size is that may do.
 func (s *sizing) leap(l *layout, blocks int64) int64 {
-	if lost := blocks - l.Blocks; lost > 0 {
+	if blocks > l.Blocks {
 		return s.beyondLost(l, blocks) - blocks
 	}
-	// Beyond this size there are at least these inodes and this journal;
-	// rounding to groups may take two blocks of inodes from each.
-	overhead := l.Inodes/inodesPerBlock - 2*l.Groups + l.JournalBlocks
-	leap := s.demand(l.Blocks-bitsPerBlock) + overhead - blocks
+	leap := s.demand(blocks-maxLost) + s.overhead(l) - blocks
 	if l.BlocksPerGroup == bitsPerBlock {
 		// Within a group, everything grows.
 		missing := s.demand(l.Blocks) - l.freeBlocks()
@@ -134,6 +128,24 @@ func (s *sizing) leap(l *layout, blocks int64) int64 {
 	return leap
 }
 
+// maxLost is more than the blocks at the end that a file system leaves unused:
+// the overhead of a group, and lastGroupSlack.
+const maxLost = bitsPerBlock/inodesPerBlock + 2*maxReservedGDT
+
+// overhead returns how many blocks every file system of the size of l or a
+// larger one spends on itself at least, up to the next change of the ratio:
+// inodes, bitmaps, descriptors with room to grow in every copy, the journal.
+func (s *sizing) overhead(l *layout) int64 {
+	inodes := max(min(l.Blocks*blockSize/inodeRatio(l.Blocks), max32), s.opts.Inodes, s.need.Inodes)
+	least := Geometry{Groups: max(ceilDiv(inodes, bitsPerBlock), (l.Blocks-maxLost)/bitsPerBlock)}
+	n := inodes/inodesPerBlock + 2*least.Groups + l.JournalBlocks + l.OrphanBlocks
+	if l.hasResizeInode() {
+		growable := min((least.Groups-1)*growth, max32/bitsPerBlock)
+		n += int64(1+len(least.backups())) * (1 + min(growable*l.DescSize/blockSize, maxReservedGDT))
+	}
+	return n
+}
+
 // beyondLost returns the first size that uses another number of blocks than l,
 // which leaves some unused for lack of a worthwhile last group.
 func (s *sizing) beyondLost(l *layout, blocks int64) int64 {
@@ -145,40 +157,4 @@ func (s *sizing) beyondLost(l *layout, blocks int64) int64 {
 			return blocks
 		}
 	}
-}
-
-// leastNodes returns how many blocks the extent trees of the large files
-// need where nothing is in their way.
-func (c *census) leastNodes() (nodes int64) {
-	for _, f := range c.large {
-		extents := int64(0)
-		spans := c.spansOf(f.ordinal)
-		for _, s := range spans {
-			extents += extentsFor(int64(s.count))
-		}
-		if spans == nil {
-			extents = extentsFor(c.dataBlocks(f.ordinal))
-		}
-		nodes += extentNodes(extents)
-	}
-	return nodes
-}
-
-// extentsFor returns how many extents hold contiguous blocks.
-func extentsFor(blocks int64) int64 { return (blocks + ondisk.ExtentMax - 1) / ondisk.ExtentMax }
-
-// nodesIn returns how many blocks the extent trees need in a space; ok is
-// false if the files do not even fit.
-func (c *census) nodesIn(sp *space) (nodes int64, ok bool) {
-	if c.blocks > sp.blocks {
-		return 0, false
-	}
-	for _, f := range c.large {
-		b := body{c.spansOf(f.ordinal), c.dataBlocks(f.ordinal), f.before + nodes}
-		if b.rank+b.blocks > sp.blocks {
-			return 0, false
-		}
-		nodes += extentNodes(b.countExtents(sp))
-	}
-	return nodes, true
 }

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -35,21 +36,27 @@ var (
 )
 
 // identify gives the disk and its partitions their identifiers.
-func (r *Request) identify(t *Table) {
+func (r *Request) identify(t *Table) error {
 	switch {
+	case t.Scheme == Unpartitioned:
+	case r.Deterministic && t.Scheme == GPT && r.Layout != LegacyGPT && r.RootGUID == uuid.Nil:
+		return errors.New("rootGPUID is zero, which stands for no partition")
+	case r.Identify == nil && !(r.Deterministic && t.Scheme == GPT):
+		return errors.New("nothing gives the disk the identifiers that are not fixed")
 	case t.Scheme == MBR:
 		t.Signature = signature(r.Identify(RoleSignature))
-	case t.Scheme == GPT && r.Deterministic:
+	case r.Deterministic:
 		t.DiskGUID = deterministicDisk
 		for i := range t.Partitions {
 			t.Partitions[i].GUID = r.deterministicGUID(t.Partitions[i])
 		}
-	case t.Scheme == GPT:
+	default:
 		t.DiskGUID = r.Identify(RoleDisk)
 		for i := range t.Partitions {
 			t.Partitions[i].GUID = r.Identify(PartitionRole(t.Partitions[i].Number))
 		}
 	}
+	return nil
 }
 
 // deterministicGUID returns the GUID of a partition as the reference asks

@@ -104,7 +104,8 @@ type Request struct {
 	RootGUID      uuid.UUID
 
 	// Identify returns the identifiers that make-disk-image.nix leaves random,
-	// one for each of the roles that identity.go lists.
+	// one for each of the roles that identity.go lists. It may be nil if there
+	// are none.
 	Identify func(role string) uuid.UUID
 }
 
@@ -132,7 +133,9 @@ func Plan(r Request) (*Table, error) {
 	case GPT:
 		t.FirstUsable, t.LastUsable = firstUsable, r.sectors()-firstUsable
 	}
-	r.identify(t)
+	if err := r.identify(t); err != nil {
+		return nil, err
+	}
 	if err := t.check(); err != nil {
 		return nil, err
 	}

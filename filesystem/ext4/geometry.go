@@ -60,9 +60,9 @@ const (
 	// Upstream is what mke2fs 1.47 makes with the configuration that its
 	// authors ship.
 	Upstream Profile = iota
-	// Compatible leaves out metadata_csum_seed and orphan_file, for old
-	// boot loaders (GRUB before 2.12) and kernels (before 5.15): what
-	// Debian 12 makes.
+	// Compatible is what Debian 12 makes: without metadata_csum_seed, which
+	// GRUB before 2.12 refuses, and orphan_file, which e2fsck before 1.47
+	// refuses and kernels before 5.15 do not use.
 	Compatible
 )
 

@@ -170,12 +170,6 @@ func (l *layout) firstInode() uint32 {
 	return ondisk.InoFirst + 1
 }
 
-// inodeOffset returns where inode ino is in the file system, in bytes.
-func (l *layout) inodeOffset(ino uint32) int64 {
-	n := int64(ino) - 1
-	return l.inodeTable(n/l.InodesPerGroup)*blockSize + n%l.InodesPerGroup*inodeSize
-}
-
 // specialInode returns what inode ino holds: one of those below the first
 // free one, but neither root (2) nor lost+found (11).
 func (l *layout) specialInode(ino uint32) *ondisk.Inode {
@@ -224,13 +218,6 @@ func (l *layout) sealInode(p []byte, ino uint32) {
 	if l.checksums() {
 		ondisk.SetInodeChecksum(p, l.seed, ino)
 	}
-}
-
-// dirHash returns the hash of a name in a hashed directory. Bytes are signed, as
-// on x86 and as the superblock's flags say.
-func (l *layout) dirHash(name string) (major, minor uint32) {
-	major, minor, _ = ondisk.DirHash(ondisk.HashHalfMD4, l.opts.HashSeed, []byte(name))
-	return major, minor
 }
 
 // search allocates blocks while the layout is computed.

@@ -43,13 +43,15 @@ func (u *usage) superblock(g int64) *ondisk.Superblock {
 		OverheadClusters: uint32(u.overhead),
 	}
 	if g == 0 {
-		// A backup is of a file system in use: e2fsck checks what it
-		// restores from one.
+		// Backups are not clean: e2fsck has to check what it restores
+		// from one.
 		s.State = ondisk.StateClean
 	}
 	if u.extents() {
 		s.DescSize = uint16(u.DescSize)
 		s.LogGroupsPerFlex = logFlexGroups
+		// The counter for the life of the disk starts with every block in
+		// use written once. (mke2fs counts its own writes.)
 		s.KBytesWritten = uint64(u.Blocks-u.freeBlocks()) * (blockSize / 1024)
 	}
 	if u.checksums() {

@@ -178,11 +178,11 @@ func CheckInode(p []byte, fsSeed, ino uint32) bool {
 	return !hasChecksumHi(p) || uint16(c>>16) == le.Uint16(p[inodeChecksumHi:])
 }
 
-// DecodeInode reads the inode in p, a whole slot of 128 bytes or more.
+// DecodeInode reads the inode in p, a whole slot: 128 bytes, or 256 or more.
 func DecodeInode(p []byte) (Inode, error) {
 	le := binary.LittleEndian
-	if len(p) < OldInodeSize {
-		return Inode{}, fmt.Errorf("inode of %d bytes; it has at least %d", len(p), OldInodeSize)
+	if len(p) != OldInodeSize && len(p) < InodeSize {
+		return Inode{}, fmt.Errorf("inode of %d bytes; it has %d, or at least %d", len(p), OldInodeSize, InodeSize)
 	}
 	i := Inode{
 		Mode:       le.Uint16(p[0x00:]),

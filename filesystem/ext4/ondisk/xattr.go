@@ -14,12 +14,14 @@ import (
 //
 // The offset of a value counts from the block's start, or in an inode from the
 // first entry.
+const XattrMagic uint32 = 0xea020000
+
+// Sizes in bytes.
 const (
-	XattrMagic       uint32 = 0xea020000
-	XattrMagicSize          = 4  // in an inode
-	XattrBlockHeader        = 32 // before a block's first entry
-	XattrEntryHeader        = 16 // before an entry's name
-	xattrAlign              = 4
+	XattrMagicSize   = 4  // in an inode
+	XattrBlockHeader = 32 // before a block's first entry
+	XattrEntryHeader = 16 // before an entry's name
+	xattrAlign       = 4
 )
 
 // Prefixes that the name index of an entry stands for ("Attribute Name Indices").

@@ -39,7 +39,7 @@ func makeSources(t testing.TB, dir string) {
 	must(t, os.Symlink("/etc/hosts", dir+"/pkg/etc/abs"))
 	must(t, os.Link(dir+"/pkg/bin/a", dir+"/pkg/bin/hard"))
 	must(t, os.Mkdir(dir+"/empty", 0o700))
-	must(t, unix.Chmod(dir+"/pkg/bin", 0o555))
+	must(t, unix.Chmod(dir+"/pkg/bin", 0o711))
 	must(t, unix.Chmod(dir+"/other", 0o2775))
 	at := time.Unix(1, 5e8)
 	out, err := exec.Command("find", dir, "-print0").Output()
@@ -191,7 +191,7 @@ func TestGraftOverRoot(t *testing.T) {
 		{items: []Item{{Source: "file", Target: "/usr"}}, check: map[string]string{"usr": "content of file"}},
 		{items: []Item{{Source: "pkg", Target: "/etc/conf"}}, check: map[string]string{"etc/conf/README": "content of pkg/README"}},
 		{items: []Item{{Source: "pkg", Target: "/lost"}}, check: map[string]string{"lost/README": "content of pkg/README"}},
-		{items: []Item{{Source: "pkg/bin*", Target: "/opt/pkg"}}, check: map[string]string{"opt/pkg/bin/a": "content of pkg/bin/a", "opt/pkg/bin": "d0:0 555"}},
+		{items: []Item{{Source: "pkg/bin*", Target: "/opt/pkg"}}, check: map[string]string{"opt/pkg/bin/a": "content of pkg/bin/a", "opt/pkg/bin": "d0:0 711"}},
 		{items: []Item{{Source: "file", Target: "/home/me/x", User: "5", Group: "6"}, {Source: "c*.d", Target: "/home", User: "8", Group: "9"}},
 			check: map[string]string{"home/me/.profile": "f8:9 644", "home/me/x": "f8:9 644", "home": "d8:9 755 7"}},
 		{items: []Item{{Source: "file", Target: "/etc/hosts/x"}}, err: `contents[0]: "/etc/hosts/x" leads through "hosts", which is not a directory`},

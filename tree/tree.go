@@ -9,6 +9,12 @@
 // An [Inode] is a file of any type. A directory's inode has [Entry] values,
 // names that lead to inodes. Two entries that lead to the same *Inode are hard
 // links. Names and link targets are bytes, not text: they need not be UTF-8.
+//
+// # Where trees come from
+//
+//	directory ── FromDir ──┐
+//	tar ──────── FromTar ──┼─► *Inode ─ Graft(contents) ─ PutFile ─ ClampTimes ─ Split(/boot) ─► file systems
+//	memory ───── NewDir ───┘
 package tree
 
 import (

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"diskwright/test/oracle"
 )
 
 var benchTree = flag.String("tree", "", "directory that BenchmarkFromDir walks, instead of one of 20,000 small files")
@@ -26,12 +28,19 @@ func BenchmarkFromDir(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	files := float64(len(Number(root)))
+	reportFiles(b, &root)
+}
+
+// reportFiles reports the time and the memory of each file of a tree, which it
+// lets go of.
+func reportFiles(b *testing.B, root **Inode) {
+	b.StopTimer()
+	files := float64(len(Number(*root)))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/files, "ns/file")
 	b.ReportMetric(files, "files")
 	with := liveHeap()
-	runtime.KeepAlive(root)
-	root = nil
+	runtime.KeepAlive(*root)
+	*root = nil
 	b.ReportMetric(float64(with-liveHeap())/files, "live-B/file")
 }
 
@@ -58,4 +67,23 @@ func makeManyFiles(t testing.TB, dirs, files int) string {
 		}
 	}
 	return top
+}
+
+// BenchmarkFromTar reads the headers of an archive of the same files.
+func BenchmarkFromTar(b *testing.B) {
+	dir := *benchTree
+	if dir == "" {
+		dir = makeManyFiles(b, 2000, 10)
+	}
+	archive := filepath.Join(b.TempDir(), "archive.tar")
+	oracle.Run(b, "tar", "-C", dir, "-cf", archive, "--format=posix", ".")
+	var root *Inode
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if root, _, err = FromTar(b.Context(), archive, TarOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	reportFiles(b, &root)
 }

@@ -3,6 +3,7 @@ package ext4
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"diskwright/filesystem/ext4/ondisk"
 )
@@ -134,6 +135,9 @@ type Geometry struct {
 func NewGeometry(o *Options) (*Geometry, error) {
 	if len(o.Label) > labelMax {
 		return nil, fmt.Errorf("label %q has %d bytes; %s has room for %d", o.Label, len(o.Label), o.Kind, labelMax)
+	}
+	if strings.IndexByte(o.Label, 0) >= 0 {
+		return nil, fmt.Errorf("label %q holds a zero byte, which ends a label", o.Label)
 	}
 	if o.Epoch < 0 {
 		return nil, fmt.Errorf("%s cannot be made %d seconds before 1970", o.Kind, -o.Epoch)

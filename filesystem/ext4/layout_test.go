@@ -1,8 +1,10 @@
 package ext4
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"diskwright/filesystem/ext4/ondisk"
@@ -72,6 +74,7 @@ func TestGeometryErrors(t *testing.T) {
 		{Options{Size: 100 * kib}, "no room"},
 		{Options{Size: 64 * mib, Label: "seventeen bytes !"}, `label "seventeen bytes !" has 17 bytes; ext4 has room for 16`},
 		{Options{Size: 64 * mib, Kind: Ext3, Label: "seventeen bytes !"}, "ext3 has room for 16"},
+		{Options{Size: 64 * mib, Label: "a\x00b"}, `label "a\x00b" holds a zero byte`},
 		{Options{Size: 64 * mib, Inodes: 1 << 40}, "no room for 1099511627776 inodes"},
 		{Options{Size: 1 << 60, Inodes: 1 << 62}, "no room for"},
 		{Options{Size: 64 * mib, Inodes: 64 * mib / inodeSize}, "no room for 262144 inodes in ext4 of 67108864 bytes"},
@@ -103,6 +106,30 @@ func TestLarge(t *testing.T) {
 			t.Errorf("%d bytes: the last inode table is at %d", size, fs.layout.inodeTable(last))
 		}
 	}
+}
+
+// TestConcurrentReading reads all metadata from several goroutines, in parts
+// that do not begin or end with blocks.
+func TestConcurrentReading(t *testing.T) {
+	o := testOptions(Ext4, 20*gib)
+	fs := plan(t, emptyTree(&o), o)
+	want := make([]byte, 20*mib)
+	if _, err := fs.Map().ReadAt(want, 0); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for n := range 4 {
+		all.Go(func() {
+			p := make([]byte, 3001+997*n)
+			for off := int64(n); off < int64(len(want)-len(p)); off += int64(len(p)) {
+				if _, err := fs.Map().ReadAt(p, off); err != nil || !bytes.Equal(p, want[off:off+int64(len(p))]) {
+					t.Errorf("[%d, +%d) differs: %v", off, len(p), err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestRandomLayout checks what must hold of every layout: nothing overlaps, and

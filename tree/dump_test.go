@@ -13,6 +13,9 @@ import (
 	"diskwright/diskmap"
 )
 
+// testEpoch is the time of what is made.
+var testEpoch = Time{Sec: 315532800}
+
 // dump describes a tree, a line for each name: everything that an image shows
 // of it. Hard links are the same ordinal.
 func dump(t testing.TB, root *Inode) string {
@@ -80,4 +83,17 @@ func sameText(t testing.TB, what, got, want string) {
 	if got != want {
 		t.Errorf("%s: -want +got\n%s", what, cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")))
 	}
+}
+
+// describe says what an inode is, briefly.
+func describe(t testing.TB, i *Inode) string {
+	kind := map[uint32]string{TypeDir: "d", TypeRegular: "f", TypeSymlink: "l"}[i.Type()]
+	d := fmt.Sprintf("%s%d:%d %o %d ", kind, i.UID, i.GID, i.Mode&PermMask, i.Mtime.Sec)
+	switch {
+	case i.IsRegular():
+		d += text(t, i)
+	case i.IsSymlink():
+		d += "-> " + i.Target()
+	}
+	return d
 }

@@ -17,8 +17,6 @@ import (
 	"diskwright/test/oracle"
 )
 
-var testEpoch = Time{Sec: 315532800}
-
 // makeSources fills dir with what the tests graft.
 func makeSources(t testing.TB, dir string) {
 	t.Helper()
@@ -230,19 +228,6 @@ func TestGraftOverRoot(t *testing.T) {
 	}
 }
 
-// describe says what an inode is, briefly.
-func describe(t testing.TB, i *Inode) string {
-	kind := map[uint32]string{TypeDir: "d", TypeRegular: "f", TypeSymlink: "l"}[i.Type()]
-	d := fmt.Sprintf("%s%d:%d %o %d ", kind, i.UID, i.GID, i.Mode&PermMask, i.Mtime.Sec)
-	switch {
-	case i.IsRegular():
-		d += text(t, i)
-	case i.IsSymlink():
-		d += "-> " + i.Target()
-	}
-	return d
-}
-
 // TestGraftTwice grafts a source to two places, with different modes: they
 // must not share inodes, but within each the hard links stay.
 func TestGraftTwice(t *testing.T) {
@@ -296,6 +281,26 @@ func TestPutFile(t *testing.T) {
 		"a/../b": `has a ".."`, "etc/nixos/configuration.nix/x": "not a directory"} {
 		if err := PutFile(root, path, file("3"), testEpoch); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", path, err, want)
+		}
+	}
+}
+
+func TestMergeXattrs(t *testing.T) {
+	x := func(list ...string) (attrs []Xattr) {
+		for _, s := range list {
+			attrs = append(attrs, Xattr{s[:1], []byte(s[1:])})
+		}
+		return attrs
+	}
+	for _, c := range []struct{ old, added, want []Xattr }{
+		{nil, nil, nil},
+		{x("a1"), nil, x("a1")},
+		{nil, x("a1"), x("a1")},
+		{x("b1", "d1"), x("a2", "b2", "c2", "e2"), x("a2", "b2", "c2", "d1", "e2")},
+	} {
+		before := fmt.Sprint(c.old)
+		if got := mergeXattrs(c.old, c.added); fmt.Sprint(got) != fmt.Sprint(c.want) || fmt.Sprint(c.old) != before {
+			t.Errorf("%v and %v: %v", c.old, c.added, got)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func TestFromTarErrors(t *testing.T) {
 	}
 }
 
-// TestFromTarCompatibility: files that are no tar, or cannot be spooled.
+// TestFromTarRefuses reads files that are no tar, and spools what it cannot.
 func TestFromTarRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ data, want string }{
@@ -106,6 +106,25 @@ func TestFromTarRefuses(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 9 {
 		t.Errorf("left in the spool directory: %v", left)
+	}
+}
+
+// TestSpoolWithName makes a spool as file systems need it that cannot make
+// files without a name.
+func TestSpoolWithName(t *testing.T) {
+	dir := t.TempDir()
+	f, clean, err := createAndRemove(dir)
+	must(t, err)
+	s := &Spool{file: f, clean: clean}
+	_, err = f.WriteString("x")
+	must(t, err)
+	must(t, s.Close())
+	must(t, (*Spool)(nil).Close())
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	if _, _, err := createAndRemove(dir + "/none"); err == nil {
+		t.Error("a spool without a directory")
 	}
 }
 

@@ -49,13 +49,3 @@ func matchStars(pattern string, name []byte) bool {
 	}
 	return false
 }
-
-// xattr returns the value of an attribute, or nil.
-func (i *Inode) xattr(name string) []byte {
-	for n := range i.Xattrs {
-		if i.Xattrs[n].Name == name {
-			return i.Xattrs[n].Value
-		}
-	}
-	return nil
-}

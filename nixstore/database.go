@@ -87,6 +87,8 @@ func createSchema(ctx context.Context, conn *sql.Conn) error {
 		"PRAGMA auto_vacuum = none",
 		"PRAGMA journal_mode = off",
 		"PRAGMA temp_store = memory",
+		// Cells that move to another page leave zeros behind.
+		"PRAGMA secure_delete = on",
 	}, schema...)
 	for _, s := range statements {
 		if _, err := conn.ExecContext(ctx, s); err != nil {
@@ -171,6 +173,7 @@ func serialize(conn *sql.Conn) (file []byte, err error) {
 		return nil, fmt.Errorf("it has %d bytes, which are no pages of %d", len(file), pageSize)
 	}
 	normaliseHeader(file)
+	clearGaps(file)
 	return file, nil
 }
 
@@ -183,4 +186,34 @@ func normaliseHeader(file []byte) {
 	binary.BigEndian.PutUint32(file[headerPages:], uint32(len(file)/pageSize))
 	binary.BigEndian.PutUint32(file[headerValidFor:], changes)
 	binary.BigEndian.PutUint32(file[headerLibrary:], writtenBy)
+}
+
+// Fields of a page of a b-tree (https://sqlite.org/fileformat2.html#b_tree_pages).
+const (
+	pageCells   = 3 // number of cells
+	pageContent = 5 // where the first of them begins
+)
+
+// pageHeaders are the sizes of page headers, by the first byte of the page. Those
+// of interior pages have a pointer more.
+var pageHeaders = map[byte]int{0x02: 12, 0x05: 12, 0x0a: 8, 0x0d: 8}
+
+// clearGaps zeroes what lies between the cell pointers and the cells of each
+// page: versions of the library leave different remains there.
+func clearGaps(file []byte) {
+	for at := 0; at < len(file); at += pageSize {
+		page, header := file[at:at+pageSize], 0
+		if at == 0 {
+			header = headerSize
+		}
+		size, ok := pageHeaders[page[header]]
+		if !ok {
+			continue // the page of an overflow: its first byte is 0
+		}
+		from := header + size + 2*int(binary.BigEndian.Uint16(page[header+pageCells:]))
+		to := int(binary.BigEndian.Uint16(page[header+pageContent:]))
+		if from < to && to <= pageSize {
+			clear(page[from:to])
+		}
+	}
 }

@@ -17,8 +17,10 @@ type Store struct {
 // root/nix/store, which a running system sees as /nix/store. An empty root is
 // the host's own. It may also be given as the path of that nix/store itself.
 func At(root string) Store {
-	root, _ = strings.CutSuffix(filepath.Clean(root), StoreDir)
-	if root == "" || root == "." {
+	if root != "" {
+		root, _ = strings.CutSuffix(filepath.Clean(root), StoreDir)
+	}
+	if root == "" {
 		root = "/"
 	}
 	return Store{

@@ -335,6 +335,26 @@ func TestFromDirReplaced(t *testing.T) {
 	}
 }
 
+// TestFromDirPathTooLong walks to where the kernel takes no paths any more.
+func TestFromDirPathTooLong(t *testing.T) {
+	dir := t.TempDir()
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	name := strings.Repeat("d", NameMax)
+	for range 17 {
+		must(t, unix.Mkdirat(fd, name, 0o755))
+		next, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		must(t, err)
+		unix.Close(fd)
+		fd = next
+	}
+	unix.Close(fd)
+	_, err = FromDir(t.Context(), dir, DirOptions{})
+	if err == nil || !strings.Contains(err.Error(), "file name too long") || !strings.Contains(err.Error(), dir+"/"+name) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestFromDirBusyTree walks while files come and go: either they are seen
 // whole, or the error says that the tree changes.
 func TestFromDirBusyTree(t *testing.T) {

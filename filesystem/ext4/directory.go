@@ -31,7 +31,7 @@ func (d *directory) arrange(c *census) error {
 	for _, e := range entries {
 		size += ondisk.DirEntrySize(len(e.Name))
 		if size > c.leafSize() {
-			index, err := newHashIndex(entries, c.hashSeed, c.leafSize(), c.checksums)
+			index, err := newHashIndex(entries, c.opts.HashSeed, c.leafSize(), c.checksums)
 			d.index = index
 			return err
 		}
@@ -69,14 +69,14 @@ func (fs *FileSystem) directoryBlock(p []byte, d *directory, i int64) {
 		fs.linearBlock(p, d, i)
 	case i <= x.nodes:
 		x.putNode(p, i, ino, fs.ino(d.parent), fs.inodes[d.ordinal].Entries)
-		if fs.layout.checksums() {
+		if fs.checksums {
 			ondisk.SetDxTail(p, fs.inodeSeed(ino))
 		}
 		return
 	default:
 		fs.hashedLeaf(p, d, i-1-x.nodes)
 	}
-	if fs.layout.checksums() {
+	if fs.checksums {
 		ondisk.SetDirTail(p, fs.inodeSeed(ino))
 	}
 }

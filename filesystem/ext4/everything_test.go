@@ -137,6 +137,7 @@ func xattrsTree() *tree.Inode {
 	sortXattrs(many)
 	set("many", many...)
 	set("names", tree.Xattr{Name: "user." + strings.Repeat("n", 250), Value: []byte("1")}, tree.Xattr{Name: "user.\x80\xff", Value: []byte("high")})
+	set("names-in-block", tree.Xattr{Name: "user.\x80\xff\xc3\xa4", Value: big})
 	sub := dir()
 	sub.Xattrs = []tree.Xattr{{Name: "user.of-a-directory", Value: []byte("yes")}}
 	d.SetChild("directory", sub)

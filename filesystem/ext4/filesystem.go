@@ -1,8 +1,6 @@
 package ext4
 
 import (
-	"fmt"
-
 	"diskwright/diskmap"
 	"diskwright/tree"
 )
@@ -38,42 +36,31 @@ func New(root *tree.Inode, opts Options) (*FileSystem, error) {
 // Plan is New for a tree that has been measured, with the same options but for
 // the size and the number of inodes.
 func Plan(need Need, opts Options) (*FileSystem, error) {
-	if need.census == nil || need.kind != opts.Kind || need.hashSeed != opts.HashSeed {
-		return nil, fmt.Errorf("the tree was measured for another file system")
-	}
-	layout, err := need.layout(opts)
-	if err != nil {
+	if err := need.check(opts); err != nil {
 		return nil, err
 	}
+	l, err := need.layout(opts)
+	if err != nil {
+		return nil, need.noSpace(opts, nil, err)
+	}
 	fs := &FileSystem{
-		sweep:    sweep{census: need.census, space: newSpace(layout)},
-		layout:   layout,
+		sweep:    sweep{census: need.census, space: newSpace(l)},
+		layout:   l,
 		ranks:    make([]int64, len(need.inodes)),
 		dirRanks: make([]int64, 0, len(need.dirs)),
 		leaves:   map[uint32][]uint32{},
 	}
 	if !fs.run(fs.remember) {
-		return nil, fs.noSpace(layout)
+		return nil, need.noSpace(opts, fs.space, nil)
 	}
 	for i, o := range fs.links {
 		fs.ranks[o] = fs.linkRank + int64(i)
 	}
-	fs.usage = layout.newUsage(fs.space.end(fs.end), fs.lastInode(), fs.directoriesByGroup())
+	fs.usage = l.newUsage(fs.space.end(fs.end), fs.lastInode(), fs.directoriesByGroup())
 	if fs.disk, err = fs.place(opts.Size); err != nil {
 		return nil, err
 	}
 	return fs, nil
-}
-
-// layout returns the layout for the options, with the inodes that the tree
-// needs.
-func (n *Need) layout(opts Options) (*layout, error) {
-	opts.Inodes = max(opts.Inodes, n.Inodes)
-	geo, err := NewGeometry(&opts)
-	if err != nil {
-		return nil, err
-	}
-	return newLayout(&opts, geo)
 }
 
 // Map returns the file system as a map of the size that the options gave.
@@ -110,7 +97,7 @@ func (fs *FileSystem) remember(ordinal uint32, b body, nodes int64) {
 	if fs.inodes[ordinal].IsDir() {
 		fs.dirRanks = append(fs.dirRanks, b.rank)
 	}
-	if fs.kind == Ext4 && nodes > 0 {
+	if fs.opts.Kind == Ext4 && nodes > 0 {
 		fs.leaves[ordinal] = b.extentLeaves(fs.space)
 	}
 }
@@ -149,7 +136,7 @@ func (fs *FileSystem) body(ordinal uint32) body {
 // blockMap returns how an inode says where its blocks are.
 func (fs *FileSystem) blockMap(ordinal uint32) blockMap {
 	b := fs.body(ordinal)
-	if fs.kind != Ext4 {
+	if fs.opts.Kind != Ext4 {
 		return newIndirectMap(b, fs.space, b.chunks())
 	}
 	return &extentTree{

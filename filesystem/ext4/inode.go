@@ -152,7 +152,7 @@ func (fs *FileSystem) putContent(to *ondisk.Inode, ordinal uint32) (blocks int64
 			to.Flags |= ondisk.FlagIndex
 		}
 	}
-	if fs.kind == Ext4 {
+	if fs.opts.Kind == Ext4 {
 		to.Flags |= ondisk.FlagExtents
 	}
 	m := fs.blockMap(ordinal)

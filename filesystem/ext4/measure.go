@@ -58,14 +58,13 @@ const lostFoundName = "lost+found"
 // census is what one walk of the tree finds out: everything about it that does
 // not depend on the size of the file system and on where things lie.
 type census struct {
-	kind      Kind
+	opts      Options // without Size and Inodes
 	checksums bool
-	hashSeed  [16]byte
 
 	inodes    []*tree.Inode // by ordinal
 	lostFound uint32        // ordinal
 
-	dirs   []directory // by ordinal
+	dirs   []directory // the root, lost+found, the others by ordinal
 	links  []uint32    // ordinals of symbolic links that need a block
 	xattrs xattrTable
 
@@ -81,9 +80,8 @@ type census struct {
 // the file system cannot, naming the path.
 func Measure(root *tree.Inode, opts Options) (Need, error) {
 	c := &census{
-		kind:      opts.Kind,
+		opts:      opts.ofTree(),
 		checksums: opts.features().HasROCompat(ondisk.ROCompatMetadataCsum),
-		hashSeed:  opts.HashSeed,
 		spans:     map[uint32][]span{},
 	}
 	if !root.IsDir() {
@@ -98,6 +96,12 @@ func Measure(root *tree.Inode, opts Options) (Need, error) {
 		}
 	}
 	return Need{Inodes: int64(len(c.inodes)) + reservedInodes(&opts), Blocks: c.blocks, census: c}, nil
+}
+
+// ofTree returns the options without what a census does not depend on.
+func (o Options) ofTree() Options {
+	o.Size, o.Inodes = 0, 0
+	return o
 }
 
 // reservedInodes returns how many inodes are neither free nor the tree's: 1 and
@@ -233,15 +237,18 @@ func (c *census) check(inode *tree.Inode) error {
 	if inode.Mode > 0xffff {
 		return fmt.Errorf("the mode %#o has more than 16 bits", inode.Mode)
 	}
+	if inode.Mtime.Nsec > 999999999 {
+		return fmt.Errorf("a time with %d nanoseconds; a second has fewer", inode.Mtime.Nsec)
+	}
 	switch inode.Type() {
 	case tree.TypeDir:
-		if inode.Links > linkMax && c.kind != Ext4 {
-			return fmt.Errorf("%d subdirectories; a directory of %s has at most %d", inode.Links-2, c.kind, linkMax-2)
+		if inode.Links > linkMax && c.opts.Kind != Ext4 {
+			return fmt.Errorf("%d subdirectories; a directory of %s has at most %d", inode.Links-2, c.opts.Kind, linkMax-2)
 		}
 		return nil
 	case tree.TypeRegular:
 		if limit := c.fileMax(); inode.Size() > limit {
-			return fmt.Errorf("%d bytes; a file of %s has at most %d", inode.Size(), c.kind, limit)
+			return fmt.Errorf("%d bytes; a file of %s has at most %d", inode.Size(), c.opts.Kind, limit)
 		}
 	case tree.TypeSymlink:
 		if err := checkTarget(inode); err != nil {
@@ -256,7 +263,7 @@ func (c *census) check(inode *tree.Inode) error {
 		return fmt.Errorf("the mode %#o is of no known type", inode.Mode)
 	}
 	if inode.Links > linkMax {
-		return fmt.Errorf("%d hard links; a file of %s has at most %d", inode.Links, c.kind, linkMax)
+		return fmt.Errorf("%d hard links; a file of %s has at most %d", inode.Links, c.opts.Kind, linkMax)
 	}
 	return nil
 }
@@ -277,7 +284,7 @@ func checkTarget(inode *tree.Inode) error {
 
 // fileMax returns the size of the largest file.
 func (c *census) fileMax() int64 {
-	if c.kind == Ext4 {
+	if c.opts.Kind == Ext4 {
 		return fileMaxExtents
 	}
 	return fileMaxIndirect
@@ -307,7 +314,7 @@ func (c *census) count(ordinal uint32, blocks int64) {
 // name. The old ext2 driver does not look for attributes in inodes.
 func (c *census) splitXattrs(inode *tree.Inode) (inInode, inBlock []xattr, err error) {
 	room := xattrInInode
-	if c.kind == Ext2 {
+	if c.opts.Kind == Ext2 {
 		room = 0
 	}
 	return splitXattrs(inode.Xattrs, room)

@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -22,14 +23,20 @@ func (s Slack) blocks(blocks int64) int64 {
 // size will do: the journal grows in steps, at 128 MiB for example from 4 to
 // 16 MiB.
 func MinSize(need Need, opts Options, slack Slack) (int64, error) {
-	if need.census == nil {
-		return 0, fmt.Errorf("ext4: nothing was measured")
+	if err := need.check(opts); err != nil {
+		return 0, err
 	}
 	if slack.Percent < 0 || slack.Percent > 90 || slack.Bytes < 0 {
 		return 0, fmt.Errorf("ext4: %d percent and %d bytes are no slack; 0 to 90 percent are", slack.Percent, slack.Bytes)
 	}
-	s := sizing{need: &need, opts: opts, slack: slack}
-	for blocks := s.floor(); ; {
+	return need.minSize(opts, slack, 0)
+}
+
+// minSize returns the smallest size in bytes that will do and has at least a
+// number of blocks.
+func (n *Need) minSize(opts Options, slack Slack, least int64) (int64, error) {
+	s := sizing{need: n, opts: opts, slack: slack}
+	for blocks := max(s.floor(), least); ; {
 		t, err := s.try(blocks)
 		if err != nil {
 			return 0, err
@@ -39,6 +46,25 @@ func MinSize(need Need, opts Options, slack Slack) (int64, error) {
 		}
 		blocks = t.next
 	}
+}
+
+// check checks that the tree was measured for a file system of the options.
+func (n *Need) check(opts Options) error {
+	if n.census == nil || n.opts != opts.ofTree() {
+		return errors.New("ext4: the tree was measured for another file system")
+	}
+	return nil
+}
+
+// layout returns the layout for the options, with the inodes that the tree
+// needs.
+func (n *Need) layout(opts Options) (*layout, error) {
+	opts.Inodes = max(opts.Inodes, n.Inodes)
+	geo, err := NewGeometry(&opts)
+	if err != nil {
+		return nil, err
+	}
+	return newLayout(&opts, geo)
 }
 
 // sizing is the search for the smallest size. It tries sizes upwards, and

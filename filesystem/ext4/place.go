@@ -100,7 +100,7 @@ func (fs *FileSystem) placeFile(p *placer, ordinal uint32, src content.Source) {
 			p.placeAt(piece.start*blockSize+e.Offset-from, content.Section(e.Source, e.SourceOffset, e.Length))
 		}
 	}
-	if fs.kind == Ext4 && fs.leaves[ordinal] == nil || b.blocks <= directBlocks && b.spans == nil {
+	if fs.opts.Kind == Ext4 && fs.leaves[ordinal] == nil || b.blocks <= directBlocks && b.spans == nil {
 		return
 	}
 	m := fs.blockMap(ordinal)

@@ -1,10 +1,6 @@
 package ext4
 
-import (
-	"fmt"
-
-	"diskwright/filesystem/ext4/ondisk"
-)
+import "diskwright/filesystem/ext4/ondisk"
 
 // sweep hands out blocks: ranks of the space, upwards, to directories, then to
 // symbolic links and attributes that need a block, then to files in the order of
@@ -64,7 +60,7 @@ func (s *sweep) give(ordinal uint32, visit func(ordinal uint32, b body, nodes in
 
 // nodes returns how many blocks map the body.
 func (s *sweep) nodes(b body) int64 {
-	if s.kind != Ext4 {
+	if s.opts.Kind != Ext4 {
 		return indirectNodes(b.chunks())
 	}
 	var within bool
@@ -77,7 +73,7 @@ func (s *sweep) nodes(b body) int64 {
 
 // leastNodes returns how many blocks map the body where nothing is in its way.
 func (c *census) leastNodes(b body) int64 {
-	if c.kind != Ext4 {
+	if c.opts.Kind != Ext4 {
 		return indirectNodes(b.chunks())
 	}
 	if b.spans == nil {
@@ -88,23 +84,4 @@ func (c *census) leastNodes(b body) int64 {
 		extents += extentsFor(int64(s.count))
 	}
 	return extentNodes(extents)
-}
-
-// NoSpaceError says that a tree does not fit. Blocks have 4,096 bytes.
-type NoSpaceError struct {
-	Size      int64 // of the file system in bytes
-	Needed    int64 // blocks, at least
-	Available int64 // blocks
-}
-
-// Error says what is needed, what there is and what is missing.
-func (e *NoSpaceError) Error() string {
-	missing := e.Needed - e.Available
-	return fmt.Sprintf("the tree needs %d blocks of %d bytes, but a file system of %d bytes has room for %d: %d blocks (%d bytes) are missing",
-		e.Needed, blockSize, e.Size, e.Available, missing, missing*blockSize)
-}
-
-// noSpace returns the error for a sweep that did not fit.
-func (s *sweep) noSpace(l *layout) error {
-	return &NoSpaceError{Size: l.Blocks * blockSize, Needed: max(s.blocks, s.space.blocks+1), Available: s.space.blocks}
 }

@@ -302,7 +302,7 @@ func TestRefusals(t *testing.T) {
 		{"large file, indirect", Ext3, in("f", file(sparse(t, fileMaxIndirect+1))), `"/d/f": 2194719883265 bytes; a file of ext3 has at most 2194719883264`},
 		{"value", Ext4, withXattr("user.a", 4041), `"/d/f": extended attributes that need 4 bytes more than ext4 has room for`},
 		{"value without room in the inode", Ext2, withXattr("user.a", 4045), `"/d/f": extended attributes that need`},
-		{"namespace", Ext4, withXattr("com.apple.FinderInfo", 1), `"/d/f": extended attribute "com.apple.FinderInfo": Linux knows names that begin with`},
+		{"namespace", Ext4, withXattr("com.apple.FinderInfo", 1), `"/d/f": extended attribute "com.apple.FinderInfo": its name begins with none of "user."`},
 		{"no attribute name", Ext4, withXattr("user.", 1), `"/d/f": extended attribute "user.": that is no name for an attribute`},
 		{"inline data", Ext4, withXattr("system.data", 1), `"/d/f": extended attribute "system.data": that is no name for an attribute`},
 		{"long attribute name", Ext4, withXattr("user."+strings.Repeat("n", 251), 1), `its name has 256 bytes; Linux takes 255`},
@@ -325,7 +325,7 @@ func TestNoSpace(t *testing.T) {
 	if !errors.As(err, &noSpace) {
 		t.Fatal(err)
 	}
-	if want := int64(1 + 4 + 70*mib/blockSize); noSpace.Needed != want || noSpace.Available >= 64*mib/blockSize {
+	if want := int64(1 + 4 + 70*mib/blockSize); noSpace.Blocks != want || noSpace.Available >= 64*mib/blockSize {
 		t.Errorf("%+v: need %d", noSpace, want)
 	}
 }

@@ -87,7 +87,7 @@ func newXattr(a tree.Xattr) (xattr, error) {
 		}
 		return xattr{p.index, name, a.Value}, nil
 	}
-	return xattr{}, errors.New("Linux knows names that begin with user., trusted., security. and system. only")
+	return xattr{}, errors.New(`its name begins with none of "user.", "trusted.", "security.", "system."`)
 }
 
 // compareXattrs is the order of entries in which the kernel searches a block

@@ -100,7 +100,7 @@ func (fs *FileSystem) placeFile(p *placer, ordinal uint32, src content.Source) {
 			p.placeAt(piece.start*blockSize+e.Offset-from, content.Section(e.Source, e.SourceOffset, e.Length))
 		}
 	}
-	if fs.opts.Kind == Ext4 && fs.leaves[ordinal] == nil || b.blocks <= directBlocks && b.spans == nil {
+	if !fs.hasNodes(ordinal, b) {
 		return
 	}
 	m := fs.blockMap(ordinal)
@@ -109,6 +109,15 @@ func (fs *FileSystem) placeFile(p *placer, ordinal uint32, src content.Source) {
 		m.node(p, rank-nodes)
 		return nil
 	})
+}
+
+// hasNodes reports whether blocks of their own may map an inode. It saves a
+// million small files from finding out.
+func (fs *FileSystem) hasNodes(ordinal uint32, b body) bool {
+	if fs.opts.Kind == Ext4 {
+		return fs.leaves[ordinal] != nil
+	}
+	return b.spans != nil || b.blocks > directBlocks
 }
 
 // metadataBlock writes the block of a rank below fileRank: a directory's, a

@@ -237,6 +237,21 @@ func TestExtentTrees(t *testing.T) {
 	}
 }
 
+// TestSlivers has so many inodes that groups shrink and what is free between
+// their tables is slivers of 33 blocks: even small files are in five pieces.
+func TestSlivers(t *testing.T) {
+	root := dir()
+	for i := range 210 {
+		root.SetChild(fmt.Sprint(i), file(zeros(140*blockSize)))
+	}
+	opts := testOptions(Ext4, 412781688)
+	opts.Inodes = 1000432
+	fs, _ := checked(t, root, opts)
+	if len(fs.leaves) == 0 {
+		t.Error("no extent tree needed a block")
+	}
+}
+
 // TestDeepExtentTree has a tree of three levels of blocks: 462,401 extents.
 func TestDeepExtentTree(t *testing.T) {
 	if !long() {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -21,7 +22,8 @@ import (
 type variant struct {
 	name   string
 	tree   nasty.Options
-	onDisk bool // tree and output on a disk, not in memory
+	onDisk bool   // tree and output on a disk, not in memory
+	mkfs   string // tree and output on a new file system that this makes
 	env    []string
 	args   []string
 	umask  int
@@ -31,13 +33,15 @@ type variant struct {
 
 // Whatever differs in the host, the bytes do not.
 func TestDeterminism(t *testing.T) {
-	oracle.NeedRoot(t)
 	variants := []variant{
 		{name: "reference", umask: 0o022},
 		{name: "again", umask: 0o022},
 		{name: "other order, umask, zone, language, CPUs", tree: nasty.Options{Order: 1}, umask: 0o777,
 			env: []string{"TZ=Pacific/Chatham", "LANG=tr_TR.UTF-8", "LC_ALL=tr_TR.UTF-8", "GOMAXPROCS=1"}},
 		{name: "other file system", tree: nasty.Options{Order: 2}, onDisk: true, env: []string{"GOMAXPROCS=7", "GOGC=1"}},
+		// Both can share blocks between the tree and the image.
+		{name: "XFS", tree: nasty.Options{Order: 4}, mkfs: "mkfs.xfs"},
+		{name: "Btrfs", tree: nasty.Options{Order: 5}, mkfs: "mkfs.btrfs"},
 		{name: "one worker", args: []string{"--workers", "1"}},
 		{name: "many workers", args: []string{"--workers", "13"}},
 		{name: "stream", stdout: true},
@@ -53,6 +57,7 @@ func TestDeterminism(t *testing.T) {
 		for _, v := range variants {
 			t.Run(l+"/"+v.name, func(t *testing.T) {
 				v.tree.Readable = true // as nobody has to read it
+				v.tree.Portable = true
 				got := digest(t, v.build(t, l))
 				if want == "" {
 					want = got
@@ -69,7 +74,21 @@ func TestDeterminism(t *testing.T) {
 func (v variant) build(t *testing.T, layout string) (image string) {
 	t.Helper()
 	var tree, out string
-	if v.onDisk {
+	if v.user != 0 {
+		oracle.NeedRoot(t)
+	}
+	if v.mkfs != "" {
+		disk := v.newDisk(t)
+		tree, out = filepath.Join(disk, "tree"), filepath.Join(disk, "out")
+		for _, dir := range []string{tree, out} {
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := nasty.Make(tree, v.tree); err != nil {
+			t.Fatal(err)
+		}
+	} else if v.onDisk {
 		tree, out = scratch.OnDisk(t), scratch.OnDisk(t)
 		if err := nasty.Make(tree, v.tree); err != nil {
 			t.Fatal(err)
@@ -124,6 +143,19 @@ func (v variant) build(t *testing.T, layout string) (image string) {
 
 func octal(n int) string {
 	return "0" + string([]byte{'0' + byte(n>>6&7), '0' + byte(n>>3&7), '0' + byte(n&7)})
+}
+
+// newDisk returns the mount point of a new file system.
+func (v variant) newDisk(t *testing.T) string {
+	t.Helper()
+	oracle.NeedRoot(t)
+	disk := filepath.Join(scratch.Dir(t), "disk")
+	write(t, filepath.Dir(disk), map[string]string{"disk": ""})
+	if err := os.Truncate(disk, 2<<30); err != nil {
+		t.Fatal(err)
+	}
+	oracle.Run(t, v.mkfs, disk)
+	return oracle.Mount(t, disk, strings.TrimPrefix(v.mkfs, "mkfs."), "", 0, 2<<30)
 }
 
 // digest returns what is equal for equal images only: the size, and a SHA-256

@@ -30,6 +30,10 @@ func checkFAT(t *testing.T, v volume, tree manifest.Manifest) {
 	if v.size >= 33<<20 && !strings.Contains(oracle.Run(t, "minfo", "-i", file, "::"), "FAT32") {
 		t.Errorf("/%s is not FAT32, with %d bytes", v.mountPoint, v.size)
 	}
+	listing := oracle.Run(t, "mdir", "-/", "-b", "-a", "-i", file, "::")
+	if got, want := strings.Count(listing, "\n"), len(tree.Below(v.mountPoint))-1; got != want {
+		t.Errorf("mdir lists %d names, want %d", got, want)
+	}
 	got := mcopy(t, file).Without(strings.Replace(nasty.BeyondMtools, "\U0001f4a3", "__", 1))
 	want := inFAT(tree.Below(v.mountPoint).Without(nasty.BeyondMtools))
 	same(t, "what mcopy finds in /"+v.mountPoint, want, got)

@@ -58,7 +58,11 @@ func TestLayering(t *testing.T) {
 			p = p[:slash]
 		}
 	}
-	for _, p := range packages(t) {
+	all := packages(t)
+	if len(all) < len(house) {
+		t.Fatalf("go list finds %d packages only", len(all))
+	}
+	for _, p := range all {
 		name, inside := strings.CutPrefix(p.ImportPath, module)
 		if !inside || strings.HasPrefix(name, "test/") || name == "test" || strings.HasPrefix(name, "bench") {
 			continue

@@ -55,6 +55,10 @@ type Options struct {
 	// Readable leaves out what only root can read.
 	Readable bool
 
+	// Portable leaves out what not every file system of Linux holds: device
+	// numbers beyond 18 bits and symbolic links of 1,024 bytes (XFS).
+	Portable bool
+
 	// Beyond adds directories whose path is longer than PATH_MAX, which only
 	// programs that use openat can reach.
 	Beyond bool
@@ -70,9 +74,9 @@ func Make(dir string, o Options) error {
 func describe(o Options) *node {
 	root := &node{mode: unix.S_IFDIR | 0o755}
 	root.mtime = unix.Timespec{Sec: 1_234_567_890, Nsec: 123_456_789}
-	types(root.dir("types"))
+	types(root.dir("types"), o.Portable)
 	names(root.dir("names"))
-	symlinks(root.dir("symlinks"))
+	symlinks(root.dir("symlinks"), o.Portable)
 	sizes(root.dir("sizes"))
 	extents(root.dir("extents"), o.Scale)
 	sparse(root.dir("sparse"))
@@ -100,7 +104,7 @@ func pick(s Scale, small, full int) int {
 
 // types holds a file of every type. The device numbers lie at the limits of
 // ext4's two encodings (8+8 bits, 12+20 bits).
-func types(d *node) {
+func types(d *node, portable bool) {
 	d.file("regular", 100)
 	d.dir("empty directory")
 	d.symlink("symlink", "regular")
@@ -109,6 +113,9 @@ func types(d *node) {
 	d.special("fifo", unix.S_IFIFO, 0, 0)
 	d.special("socket", unix.S_IFSOCK, 0, 0)
 	for _, n := range [][2]uint32{{1, 3}, {8, 255}, {8, 256}, {255, 255}, {256, 0}, {259, 1<<20 - 1}, {4095, 1<<20 - 1}} {
+		if portable && n[1] >= 1<<18 {
+			continue
+		}
 		d.special(fmt.Sprintf("char-%d-%d", n[0], n[1]), unix.S_IFCHR, n[0], n[1])
 		d.special(fmt.Sprintf("block-%d-%d", n[0], n[1]), unix.S_IFBLK, n[0], n[1])
 	}
@@ -148,8 +155,11 @@ func names(d *node) {
 
 // symlinks holds targets around 60 bytes, where ext4 stops to store them in the
 // inode, and the longest that Linux knows.
-func symlinks(d *node) {
+func symlinks(d *node, portable bool) {
 	for _, n := range []int{1, 2, 58, 59, 60, 61, 62, 127, 128, 255, 256, 1023, 1024, 4088, 4094, 4095} {
+		if portable && n >= 1024 {
+			continue
+		}
 		d.symlink(fmt.Sprintf("target-%04d", n), strings.Repeat("t/", n)[:n])
 	}
 	d.symlink("newline", "a\nb")

@@ -121,7 +121,7 @@ func readTar(ctx context.Context, r io.ReaderAt, src content.Source, opts TarOpt
 		opts:   opts,
 		xattrs: opts.Xattrs,
 		root:   NewDir(opts.Epoch),
-		names:  make(map[*Inode]map[string]int),
+		index:  make(map[*Inode]*nameIndex),
 	}
 	if t.xattrs == nil {
 		t.xattrs = xattrFilter{"*"}
@@ -153,8 +153,8 @@ type tarTree struct {
 	xattrs xattrFilter
 	root   *Inode
 
-	// names finds the entries of large directories.
-	names map[*Inode]map[string]int
+	// index finds the entries of large directories.
+	index map[*Inode]*nameIndex
 
 	// The last directory that something was put into: mostly the next one.
 	lastPath string
@@ -164,26 +164,23 @@ type tarTree struct {
 	text  strings.Builder // and so are names
 }
 
-// indexed is how many entries a directory has before it gets a map of them.
-const indexed = 16
+// indexed is how many entries a directory has before it gets an index.
+const indexed = 32
 
 // child returns the number of the entry called name, or -1.
 func (t *tarTree) child(dir *Inode, name string) int {
 	if len(dir.Entries) < indexed {
 		return slices.IndexFunc(dir.Entries, func(e Entry) bool { return e.Name == name })
 	}
-	index := t.names[dir]
+	index := t.index[dir]
 	if index == nil {
-		index = make(map[string]int, 4*indexed)
-		for n, e := range dir.Entries {
-			index[e.Name] = n
+		index = &nameIndex{}
+		for n := range dir.Entries {
+			index.add(dir.Entries, n)
 		}
-		t.names[dir] = index
+		t.index[dir] = index
 	}
-	if n, ok := index[name]; ok {
-		return n
-	}
-	return -1
+	return index.find(dir.Entries, name)
 }
 
 // set makes name lead to i, whatever it led to.
@@ -192,10 +189,9 @@ func (t *tarTree) set(dir *Inode, name string, i *Inode) {
 		dir.Entries[n].Inode = i
 		return
 	}
-	name = t.keep(name)
-	dir.Entries = append(dir.Entries, Entry{name, i})
-	if index := t.names[dir]; index != nil {
-		index[name] = len(dir.Entries) - 1
+	dir.Entries = append(dir.Entries, Entry{t.keep(name), i})
+	if index := t.index[dir]; index != nil {
+		index.add(dir.Entries, len(dir.Entries)-1)
 	}
 }
 
@@ -431,7 +427,7 @@ func (t *tarTree) attributes(i *Inode, h *tarfile.Header) ([]Xattr, error) {
 
 // finish sorts the directories, and gives each no more memory than it needs.
 func (t *tarTree) finish() {
-	t.names = nil
+	t.index = nil
 	eachDir(t.root, func(dir *Inode) {
 		entries := make([]Entry, len(dir.Entries))
 		copy(entries, dir.Entries)

@@ -16,7 +16,7 @@ import (
 // files, directories and links out.
 func TestDebugfs(t *testing.T) {
 	tree := nastyTree(t, nasty.Options{Readable: true})
-	root := findLayout("hybrid").rootOf(t, build(t, "--root", tree, "--partition-table-type", "hybrid", "--disk-size", "450", "--boot-size", "64M"))
+	root := findLayout("hybrid").rootOf(t, build(t, "--root", tree, "--owners", "keep", "--partition-table-type", "hybrid", "--disk-size", "450", "--boot-size", "64M"))
 	root.fsck(t)
 	// rdump fills holes, so not all of it.
 	for _, name := range []string{"names", "symlinks", "sizes", "directories", "subdirectories", "deep"} {

@@ -182,3 +182,9 @@ func debugfs(t testing.TB, image, command string) string {
 func sortXattrs(attrs []tree.Xattr) {
 	slices.SortFunc(attrs, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
 }
+
+// sortEntries sorts a directory, and drops names that are there twice.
+func sortEntries(d *tree.Inode) {
+	slices.SortFunc(d.Entries, func(a, b tree.Entry) int { return strings.Compare(a.Name, b.Name) })
+	d.Entries = slices.CompactFunc(d.Entries, func(a, b tree.Entry) bool { return a.Name == b.Name })
+}

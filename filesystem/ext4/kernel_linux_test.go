@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"diskwright/content"
 	"diskwright/diskmap"
@@ -123,6 +124,30 @@ func same(t testing.TB, dir string, root *tree.Inode) {
 	}
 }
 
+// unmount unmounts a file system and waits until the kernel has let go of it:
+// in a container, a mount namespace made meanwhile holds on to every mount.
+func unmount(t testing.TB, mnt string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := ""
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 4 && fields[4] == mnt {
+			device = filepath.Base(fields[len(fields)-2])
+		}
+	}
+	oracle.Unmount(t, mnt)
+	for range 600 {
+		if _, err := os.Stat(filepath.Join("/sys/fs/ext4", device)); device == "" || err != nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("the kernel holds on to %s", device)
+}
+
 // TestKernel has the kernel mount a tree of everything and compares what it
 // finds; then it writes, deletes and fills, and e2fsck looks again.
 func TestKernel(t *testing.T) {
@@ -134,7 +159,7 @@ func TestKernel(t *testing.T) {
 		mnt := oracle.Mount(t, image, opts.Kind.String(), "acl,user_xattr", 0, 0)
 		same(t, mnt, root)
 		mutate(t, mnt)
-		oracle.Unmount(t, mnt)
+		unmount(t, mnt)
 		fsck(t, image)
 	})
 }
@@ -213,7 +238,7 @@ func TestKernelLookup(t *testing.T) {
 	root := dir()
 	name := func(i int) string { return fmt.Sprintf("\xe9-%d-%x", i, i*i) }
 	d := dirOf(n, name)
-	slices.SortFunc(d.Entries, func(a, b tree.Entry) int { return strings.Compare(a.Name, b.Name) })
+	sortEntries(d)
 	root.SetChild("d", d)
 	_, image := checked(t, root, testOptions(Ext4, 256*mib))
 	mnt := oracle.Mount(t, image, "ext4", "ro", 0, 0)
@@ -230,6 +255,42 @@ func TestKernelLookup(t *testing.T) {
 	if err != nil || len(names) != n {
 		t.Fatalf("%d names, want %d: %v", len(names), n, err)
 	}
+}
+
+// TestKernelCollisions has the kernel look up names that share their hash with
+// another one, many of which the boundary of a leaf divides.
+func TestKernelCollisions(t *testing.T) {
+	oracle.NeedRoot(t)
+	opts := testOptions(Ext4, 64*mib)
+	root := dir()
+	byHash := map[uint32]int32{}
+	name := func(i int) string { return fmt.Sprintf("a-name-of-some-length-%08d", i) }
+	d := dir()
+	for i := range 1500000 {
+		hash := nameHash(opts.HashSeed).of(name(i))
+		if other, ok := byHash[hash]; ok {
+			d.Entries = append(d.Entries, tree.Entry{Name: name(int(other)), Inode: file(nil)}, tree.Entry{Name: name(i), Inode: file(nil)})
+		}
+		byHash[hash] = int32(i)
+	}
+	sortEntries(d)
+	root.SetChild("d", d)
+	fs, image := checked(t, root, opts)
+	index, divided := fs.directory(d.Ordinal).index, 0
+	for i := range index.leaves {
+		divided += int(index.leafHash(int64(i), d.Entries) & 1)
+	}
+	if divided == 0 {
+		t.Fatalf("none of %d leaves divides a pair", len(index.leaves))
+	}
+	mnt := oracle.Mount(t, image, "ext4", "", 0, 0)
+	for _, e := range d.Entries {
+		if err := os.Remove(filepath.Join(mnt, "d", e.Name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unmount(t, mnt)
+	fsck(t, image)
 }
 
 // TestKernelGrowth has the kernel grow a mounted file system.
@@ -252,7 +313,7 @@ func TestKernelGrowth(t *testing.T) {
 			t.Fatalf("resize2fs: exit status %d\n%s", status, output)
 		}
 		same(t, mnt, root)
-		oracle.Unmount(t, mnt)
+		unmount(t, mnt)
 		fsck(t, image)
 	})
 }

@@ -1,12 +1,17 @@
 package ext4
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"diskwright/content"
 	"diskwright/test/oracle"
+	"diskwright/test/scratch"
 	"diskwright/tree"
 )
 
@@ -48,7 +53,53 @@ func TestEmpty(t *testing.T) {
 func TestEverything(t *testing.T) {
 	forKinds(t, kinds, func(t *testing.T, opts Options) {
 		opts.Size = 256 * mib
-		checked(t, everything(t, opts.Kind), opts)
+		fs, image := checked(t, everything(t, opts.Kind), opts)
+		header, stats := oracle.Run(t, "dumpe2fs", "-h", image), fs.Stats()
+		for field, want := range map[string]int64{
+			"Block count": stats.Blocks, "Free blocks": stats.FreeBlocks, "Reserved block count": stats.ReservedBlocks,
+			"Inode count": stats.Inodes, "Free inodes": stats.FreeInodes,
+		} {
+			if !regexp.MustCompile(fmt.Sprintf(`(?m)^%s: +%d$`, field, want)).MatchString(header) {
+				t.Errorf("dumpe2fs does not say %s: %d\n%s", field, want, header)
+			}
+		}
+	})
+}
+
+// TestDump has debugfs read files back: what non-root users have of the kernel's
+// proof.
+func TestDump(t *testing.T) {
+	forKinds(t, kinds, func(t *testing.T, opts Options) {
+		opts.Size = 64 * mib
+		root := dir()
+		root.SetChild("sizes", sizesTree(t, opts.Kind))
+		_, image := checked(t, root, opts)
+		out := scratch.Dir(t)
+		var script strings.Builder
+		for _, e := range root.Child("sizes").Entries {
+			if e.Inode.Size() < 10*mib {
+				fmt.Fprintf(&script, "dump /sizes/%s %s\n", e.Name, filepath.Join(out, e.Name))
+			}
+		}
+		commands := filepath.Join(out, "commands")
+		if err := os.WriteFile(commands, []byte(script.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		oracle.Run(t, "debugfs", "-f", commands, image)
+		for _, e := range root.Child("sizes").Entries {
+			if e.Inode.Size() >= 10*mib {
+				continue
+			}
+			want := make([]byte, e.Inode.Size())
+			if e.Inode.Content != nil {
+				if err := content.ReadFull(e.Inode.Content, want, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := os.ReadFile(filepath.Join(out, e.Name)); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s came back with %d bytes of %d: %v", e.Name, len(got), len(want), err)
+			}
+		}
 	})
 }
 
@@ -208,7 +259,7 @@ func zeros(size int64) content.Source {
 // of two index levels in blocks.
 func TestExtentTrees(t *testing.T) {
 	root := dir()
-	for _, n := range []int{1, 4, 5, 340, 341, 4*340 - 1, 4 * 340, 4*340 + 1, 340*340 - 1, 340 * 340, 340*340 + 1} {
+	for _, n := range []int{1, 4, 5, 340, 341, 4*340 - 1, 4 * 340, 4*340 + 1, 340 * 340, 340*340 + 1} {
 		root.SetChild(fmt.Sprintf("extents-%d", n), file(everyOther(t, n)))
 	}
 	opts := testOptions(Ext4, 2*gib)
@@ -238,17 +289,20 @@ func TestExtentTrees(t *testing.T) {
 }
 
 // TestSlivers has so many inodes that groups shrink and what is free between
-// their tables is slivers of 33 blocks: even small files are in five pieces.
+// their tables is slivers of 33 blocks: even small files are in five pieces, and
+// directories.
 func TestSlivers(t *testing.T) {
-	root := dir()
-	for i := range 210 {
-		root.SetChild(fmt.Sprint(i), file(zeros(140*blockSize)))
-	}
 	opts := testOptions(Ext4, 412781688)
 	opts.Inodes = 1000432
-	fs, _ := checked(t, root, opts)
-	if len(fs.leaves) == 0 {
-		t.Error("no extent tree needed a block")
+	files, directory := dir(), dir()
+	for i := range 210 {
+		files.SetChild(fmt.Sprint(i), file(zeros(140*blockSize)))
+	}
+	directory.SetChild("directory", dirOf(11000, func(i int) string { return fmt.Sprintf("%0250d", i) }))
+	for name, root := range map[string]*tree.Inode{"files": files, "directory": directory} {
+		if fs, _ := checked(t, root, opts); len(fs.leaves) == 0 {
+			t.Errorf("%s: none is in five pieces", name)
+		}
 	}
 }
 

@@ -199,7 +199,9 @@ func (i *Inode) Lookup(path string) *Inode {
 // the order in which they are met, entries by name. Inodes with several names
 // count once, where they are met first.
 func Number(root *Inode) []*Inode {
-	inodes := []*Inode{root}
+	names := 1
+	eachDir(root, func(dir *Inode) { names += len(dir.Entries) })
+	inodes := append(make([]*Inode, 0, names), root)
 	root.Ordinal, root.Links = 0, 2
 	numbered := func(i *Inode) bool {
 		return int(i.Ordinal) < len(inodes) && inodes[i.Ordinal] == i

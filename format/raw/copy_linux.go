@@ -6,12 +6,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// kernelCopyMin returns the least length of an extent that the kernel should
+// copy to dst. XFS, btrfs and others share its blocks; network file systems
+// leave the copying to the server. ext4 and tmpfs copy as a pipe would, 64 KiB at
+// a time: for a whole region about as fast as reading and writing it, and with
+// the page cache's memory only; for less than that, slower.
+func kernelCopyMin(dst *os.File) int64 {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(dst.Fd()), &st); err != nil {
+		return regionSize
+	}
+	switch st.Type {
+	case unix.EXT4_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return regionSize
+	}
+	return shareMin
+}
+
 // kernelCopy has the kernel copy n bytes from src to dst and returns how many
 // it did copy; the caller does the rest. An error is one of writing.
 //
-// copy_file_range(2) shares the blocks where the file system can (XFS, btrfs,
-// bcachefs; offsets must be aligned to its blocks) before it copies pages, so
-// there is nothing to gain from FICLONERANGE in front of it.
+// copy_file_range(2) shares blocks where it can (offsets must be aligned to
+// them) before it copies pages: there is nothing to gain from FICLONERANGE in
+// front of it.
 func kernelCopy(dst *os.File, to int64, src *os.File, from, n int64) (int64, error) {
 	out, in := int(dst.Fd()), int(src.Fd())
 	done := int64(0)

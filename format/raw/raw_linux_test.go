@@ -1,0 +1,241 @@
+package raw
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"diskwright/atomicfile"
+	"diskwright/content"
+	"diskwright/diskmap"
+	"diskwright/test/oracle"
+
+	"golang.org/x/sys/unix"
+)
+
+// checkSparse fails if more blocks are allocated than hold extents.
+func checkSparse(t *testing.T, m *diskmap.Map, f *os.File) {
+	t.Helper()
+	// Delayed allocation reserves blocks for metadata too.
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	extents := int64(0)
+	for range m.Extents(0, m.Size()) {
+		extents++
+	}
+	// The file's own extent tree takes 12 bytes an extent, in blocks.
+	want := allocation(m) + blockCeil(extents*12*2) + 4*blockSize
+	if got := st.Blocks * 512; got > want || st.Size != m.Size() {
+		t.Errorf("%d bytes allocated of %d, want at most %d of %d", got, st.Size, want, m.Size())
+	}
+}
+
+// TestBlocksWithoutData: what a run bridges is less than a block.
+func TestBlocksWithoutData(t *testing.T) {
+	var b diskmap.Builder
+	b.Place(0, content.Bytes("x"))
+	b.Place(2*blockSize-1, content.Bytes("xy")) // two blocks
+	b.Place(4*blockSize+5, content.Bytes("x"))
+	b.Place(6*blockSize+5, content.Bytes("x"))
+	b.Place(regionSize-1, content.Bytes("xy")) // two regions
+	m := build(t, 2*regionSize, &b)
+	f := output(t)
+	if err := WriteFile(context.Background(), m, f, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	var data []int64
+	for off := int64(0); ; {
+		from, err := f.Seek(off, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			break
+		}
+		if err != nil {
+			t.Skip(err)
+		}
+		if off, err = f.Seek(from, unix.SEEK_HOLE); err != nil {
+			t.Fatal(err)
+		}
+		for ; from < off; from += blockSize {
+			data = append(data, from/blockSize)
+		}
+	}
+	if got, want := fmt.Sprint(data), "[0 1 2 4 6 255 256]"; got != want {
+		t.Errorf("blocks with data are %s, want %s", got, want)
+	}
+}
+
+// TestOtherFileSystem: sources on a file system from which the kernel does
+// not copy to the output's, or has not always.
+func TestOtherFileSystem(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "diskwright-test")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer os.RemoveAll(dir)
+	data := noise(3, 5*regionSize+17)
+	var b diskmap.Builder
+	b.Place(100, hostFile(t, dir, data))
+	b.Place(8*regionSize, hostFile(t, dir, data))
+	m := build(t, 14*regionSize, &b)
+	f := output(t)
+	if err := WriteFile(context.Background(), m, f, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range []int64{100, 8 * regionSize} {
+		got := make([]byte, len(data))
+		if _, err := f.ReadAt(got, off); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("the copy at %d differs: %v", off, err)
+		}
+	}
+}
+
+// TestCopyPaths: the kernel's copy and the plain one give the same, also where
+// the kernel copies only the beginning.
+func TestCopyPaths(t *testing.T) {
+	data := noise(4, 3*regionSize)
+	src, err := hostFile(t, t.TempDir(), data).Borrow()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = src.Return() }()
+	for _, c := range []struct{ from, to, n int64 }{
+		{0, 0, regionSize}, {4096, 8192, 2 * regionSize}, {1, 2, regionSize}, {77, 4096, 3*regionSize - 77}, {0, 5, 1},
+	} {
+		f := output(t)
+		done, err := kernelCopy(f, c.to, src.File, c.from, c.n)
+		t.Logf("the kernel copied %d of %d bytes, %v", done, c.n, err)
+		check := func(f *os.File, n int64) {
+			t.Helper()
+			got := make([]byte, n)
+			if _, err := f.ReadAt(got, c.to); err != nil || !bytes.Equal(got, data[c.from:c.from+n]) {
+				t.Errorf("%+v: the copy differs: %v", c, err)
+			}
+		}
+		check(f, done)
+		// An output that is open for appending is refused by the kernel's
+		// copy, and so is one on another file system by some kernels.
+		w := &writer{f: output(t), buffer: make([]byte, 1000)}
+		if err := w.copyRange(src.File, c.from, c.to, c.n); err != nil {
+			t.Fatal(err)
+		}
+		check(w.f, c.n)
+	}
+}
+
+// TestShares: where the file system can share blocks, it does. DISKWRIGHT_REFLINK
+// names a directory of such a file system.
+func TestShares(t *testing.T) {
+	dir := os.Getenv("DISKWRIGHT_REFLINK")
+	if dir == "" {
+		t.Skip("DISKWRIGHT_REFLINK names no directory on XFS or btrfs")
+	}
+	dir, err := os.MkdirTemp(dir, "raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	free := func() int64 {
+		unix.Sync()
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
+			t.Fatal(err)
+		}
+		return int64(st.Bavail) * st.Bsize
+	}
+	data := noise(9, 40<<20+100)
+	var b diskmap.Builder
+	b.Place(1<<20, hostFile(t, dir, data))
+	m := build(t, 50<<20, &b)
+	before := free()
+	f, err := os.Create(filepath.Join(dir, "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := WriteFile(context.Background(), m, f, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if used := before - free(); used > 4<<20 {
+		t.Errorf("the image takes %d bytes", used)
+	}
+	got := make([]byte, len(data))
+	if _, err := f.ReadAt(got, 1<<20); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("the copy differs: %v", err)
+	}
+}
+
+// TestNoSpace: a full file system is named, with what was needed, and nothing
+// is left on it.
+func TestNoSpace(t *testing.T) {
+	oracle.NeedRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	sources := t.TempDir()
+	for name, src := range map[string]content.Source{
+		"small":  content.Bytes(noise(1, 3000)),
+		"backed": hostFile(t, sources, noise(1, 2*regionSize)),
+		"copied": hostFile(t, dir, noise(1, regionSize)),
+	} {
+		var b diskmap.Builder
+		n := 8<<20/blockCeil(src.Size()) + 1
+		for i := range n {
+			b.Place(i*blockCeil(src.Size()), src)
+		}
+		m := build(t, 1<<40, &b)
+		path := filepath.Join(dir, "image")
+		f, err := atomicfile.Create(path, atomicfile.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = WriteFile(context.Background(), m, f.File, Options{})
+		f.Abort()
+		want := fmt.Sprintf("the image needs %d bytes", n*blockCeil(src.Size()))
+		if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want one with %q", name, err, want)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+			t.Errorf("%s: left are %v, %v", name, entries, err)
+		}
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	m := build(t, diskmap.MaxSize, new(diskmap.Builder))
+	f := output(t)
+	if err := f.Truncate(diskmap.MaxSize); err == nil {
+		t.Skip("files may be that large here")
+	}
+	err := WriteFile(context.Background(), m, f, Options{})
+	if !errors.Is(err, unix.EFBIG) || !strings.Contains(err.Error(), f.Name()) || !strings.Contains(err.Error(), fmt.Sprint(int64(diskmap.MaxSize))) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStreamToFullDevice(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	err = WriteStream(context.Background(), mixedMap(t, 1), full, Options{})
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "/dev/full") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -174,17 +174,23 @@ func (w *writer) copyRange(src *os.File, from, to, n int64) error {
 	if err != nil {
 		return &writeError{err}
 	}
-	for done < n {
-		p := w.buffer[:min(int64(len(w.buffer)), n-done)]
-		if _, err := src.ReadAt(p, from+done); err == io.EOF {
-			return fmt.Errorf("%q ends %d bytes early: %w", src.Name(), n-done, io.ErrUnexpectedEOF)
+	return w.copyPlain(src, from+done, to+done, n-done)
+}
+
+// copyPlain copies n bytes through the buffer.
+func (w *writer) copyPlain(src *os.File, from, to, n int64) error {
+	for n > 0 {
+		p := w.buffer[:min(int64(len(w.buffer)), n)]
+		if _, err := src.ReadAt(p, from); err == io.EOF {
+			return fmt.Errorf("%q ends %d bytes early: %w", src.Name(), n, io.ErrUnexpectedEOF)
 		} else if err != nil {
 			return err
 		}
-		if _, err := w.f.WriteAt(p, to+done); err != nil {
+		if _, err := w.f.WriteAt(p, to); err != nil {
 			return &writeError{err}
 		}
-		done += int64(len(p))
+		k := int64(len(p))
+		from, to, n = from+k, to+k, n-k
 	}
 	return nil
 }

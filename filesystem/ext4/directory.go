@@ -49,14 +49,13 @@ func (c *census) leafSize() int {
 
 // directoryBlocks returns how many blocks a directory has.
 func (c *census) directoryBlocks(d *directory) int64 {
-	n := int64(1)
-	if d.index != nil {
-		n = d.index.blocks()
+	switch {
+	case d.index != nil:
+		return d.index.blocks()
+	case d.ordinal == c.lostFound:
+		return lostFoundBlocks
 	}
-	if d.ordinal == c.lostFound {
-		n = max(n, lostFoundBlocks)
-	}
-	return n
+	return 1
 }
 
 // directoryBlock writes block i of a directory.
@@ -65,7 +64,7 @@ func (fs *FileSystem) directoryBlock(p []byte, d *directory, i int64) {
 	x := d.index
 	clear(p)
 	switch {
-	case x == nil || i >= x.blocks():
+	case x == nil:
 		fs.linearBlock(p, d, i)
 	case i <= x.nodes:
 		x.putNode(p, i, ino, fs.ino(d.parent), fs.inodes[d.ordinal].Entries)

@@ -153,25 +153,23 @@ func TestDirectoryBlocks(t *testing.T) {
 // TestRootDirectory has more in the root, and in lost+found, than their first
 // blocks hold.
 func TestRootDirectory(t *testing.T) {
-	name := func(i int) string { return fmt.Sprintf("file-%d", i) }
-	root := dirOf(1, func(int) string { return "x" })
-	lostFound := dirOf(1000, func(i int) string { return fmt.Sprintf("#%07d", i) })
-	lostFound.Mode = tree.TypeDir | 0o1755
-	lostFound.UID = 1000
-	for i := range 10000 {
-		root.SetChild(name(i), root.Child("x"))
+	root := dirOf(10000, func(i int) string { return fmt.Sprintf("%08d", i) })
+	for _, n := range []int{0, 1, 253, 254, 1000} { // 253 names fill a block
+		lostFound := dirOf(n, func(i int) string { return fmt.Sprintf("#%07d", i) })
+		lostFound.Mode = tree.TypeDir | 0o1755
+		lostFound.UID = 1000
+		root.SetChild("lost+found", lostFound)
+		forKinds(t, kinds, func(t *testing.T, opts Options) {
+			opts.Size = 64 * mib
+			_, image := checked(t, root, opts)
+			if got := debugfs(t, image, "stat <11>"); !strings.Contains(got, "Mode:  01755") || !strings.Contains(got, "User:  1000") {
+				t.Errorf("lost+found:\n%s", got)
+			}
+			if got := strings.Count(debugfs(t, image, "ls -l /lost+found"), "#"); got != n {
+				t.Errorf("lost+found holds %d names, want %d", got, n)
+			}
+		})
 	}
-	root.SetChild("lost+found", lostFound)
-	forKinds(t, kinds, func(t *testing.T, opts Options) {
-		opts.Size = 64 * mib
-		_, image := checked(t, root, opts)
-		if got := debugfs(t, image, "stat <11>"); !strings.Contains(got, "Mode:  01755") || !strings.Contains(got, "User:  1000") {
-			t.Errorf("lost+found:\n%s", got)
-		}
-		if got := debugfs(t, image, "ls -l /lost+found"); strings.Count(got, "#") != 1000 {
-			t.Errorf("lost+found holds %d names, want 1000", strings.Count(got, "#"))
-		}
-	})
 }
 
 // TestSubdirectories has directories on both sides of what a count of links

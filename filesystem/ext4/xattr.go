@@ -127,7 +127,7 @@ func splitXattrs(attrs []tree.Xattr, inInode int) (inode, block []xattr, err err
 		}
 	}
 	if roomBlock < 0 {
-		return nil, nil, fmt.Errorf("extended attributes that need %d bytes more than ext4 has room for (%d in the inode, %d in a block)",
+		return nil, nil, fmt.Errorf("extended attributes that need %d bytes more than there is room for (%d in the inode, %d in a block)",
 			-roomBlock, max(inInode, 0), xattrInBlock)
 	}
 	slices.Reverse(inode)

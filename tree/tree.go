@@ -199,9 +199,7 @@ func (i *Inode) Lookup(path string) *Inode {
 // the order in which they are met, entries by name. Inodes with several names
 // count once, where they are met first.
 func Number(root *Inode) []*Inode {
-	names := 1
-	eachDir(root, func(dir *Inode) { names += len(dir.Entries) })
-	inodes := append(make([]*Inode, 0, names), root)
+	inodes := []*Inode{root}
 	root.Ordinal, root.Links = 0, 2
 	numbered := func(i *Inode) bool {
 		return int(i.Ordinal) < len(inodes) && inodes[i.Ordinal] == i

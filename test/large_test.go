@@ -103,3 +103,30 @@ func TestMillionFiles(t *testing.T) {
 		t.Errorf("%d inodes are used", used)
 	}
 }
+
+// A directory of a million names, each of which the kernel looks up.
+func TestMillionNames(t *testing.T) {
+	long(t)
+	oracle.NeedRoot(t)
+	tree := scratch.Dir(t)
+	if err := os.Mkdir(filepath.Join(tree, "directory"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	first := filepath.Join(tree, "directory", "0")
+	write(t, tree, map[string]string{"directory/0": ""})
+	for i := 1; i < 1_000_000; i++ {
+		name := filepath.Join(tree, "directory", fmt.Sprint(i))
+		if i%60_000 == 0 { // a file has at most 65,000 names
+			first = name
+			write(t, tree, map[string]string{"directory/" + fmt.Sprint(i): ""})
+			continue
+		}
+		if err := os.Link(first, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := findLayout("none")
+	root := l.rootOf(t, build(t, "--root", tree, "--partition-table-type", "none"))
+	root.fsck(t)
+	compareRoot(t, l, root, read(t, tree))
+}

@@ -283,7 +283,7 @@ func runNix(t testing.TB, root, tool string, args ...string) string {
 	cmd := oracle.Command(t, tool, append([]string{"--store", root}, args...)...)
 	home := t.TempDir()
 	cmd.Env = append(cmd.Env, "HOME="+home, "NIX_CONF_DIR="+home, "XDG_CACHE_HOME="+home, "NIX_REMOTE=", "NIX_PATH=",
-		"NIX_CONFIG=build-users-group =\nsubstituters =\nsandbox-paths = /bin /usr /lib /lib64\nexperimental-features = nix-command")
+		"NIX_CONFIG=build-users-group =\nsubstituters =\nsandbox-paths = /bin /usr /lib /lib64?\nexperimental-features = nix-command")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -81,7 +81,7 @@ func (n *nix) runWith(stdin []byte, tool string, args ...string) string {
 	cmd := oracle.Command(n.t, tool, append([]string{"--store", n.root}, args...)...)
 	home := n.t.TempDir()
 	cmd.Env = append(cmd.Env, "HOME="+home, "NIX_CONF_DIR="+home, "XDG_CACHE_HOME="+home, "NIX_REMOTE=", "NIX_PATH=",
-		"NIX_CONFIG=build-users-group =\nsubstituters =\nsandbox-paths = /bin /usr /lib /lib64\nexperimental-features = nix-command")
+		"NIX_CONFIG=build-users-group =\nsubstituters =\nsandbox-paths = /bin /usr /lib /lib64?\nexperimental-features = nix-command")
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

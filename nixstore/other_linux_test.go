@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -37,13 +38,17 @@ func TestFromDatabaseOfRoot(t *testing.T) {
 	oracle.Run(t, "cp", self, program)
 	oracle.Run(t, "cp", path, dir)
 	path = filepath.Join(dir, "db.sqlite")
-	read := func(when string) {
-		t.Helper()
+	run := func() (string, error) {
 		cmd := exec.Command(program)
 		cmd.Dir = "/"
 		cmd.Env = append(os.Environ(), readAsOther+"="+path, readAsOther+"_ROOT="+string(top))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		if got, err := cmd.CombinedOutput(); err != nil || string(got) != want {
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	read := func(when string) {
+		t.Helper()
+		if got, err := run(); err != nil || got != want {
 			t.Errorf("%s: %v, %s", when, err, got)
 		}
 	}
@@ -73,4 +78,12 @@ func TestFromDatabaseOfRoot(t *testing.T) {
 	}
 	path = filepath.Join(crashed, "db.sqlite")
 	read("after a crash")
+
+	// Without its index, which this user cannot make anew.
+	if err := os.Remove(path + "-shm"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := run(); err == nil || !strings.Contains(got, "run as the store's owner") {
+		t.Errorf("%v, %s", err, got)
+	}
 }

@@ -61,6 +61,44 @@ func TestMinSizeExact(t *testing.T) {
 	})
 }
 
+// TestMinSizeLarge tries sizes below the smallest one of large trees: those right
+// below, and some anywhere.
+func TestMinSizeLarge(t *testing.T) {
+	for _, need := range []struct{ inodes, blocks int64 }{
+		{1e5, 100 * gib / blockSize},
+		{1e5, 4*tib/blockSize - 1<<24}, // more inodes below 4 TiB than above
+		{1e8, 1 * tib / blockSize},
+		{1e8, 1e8},
+		{1e5, 16*tib/blockSize - 1<<23},
+	} {
+		for _, percent := range []int{0, 10} {
+			opts := testOptions(Ext4, 0)
+			need, slack := measured(opts, need.inodes, need.blocks), Slack{Percent: percent}
+			size, err := MinSize(need, opts, slack)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fits := func(blocks int64) bool {
+				s := sizing{need: &need, opts: opts, slack: slack}
+				s.opts.Size = blocks * blockSize
+				l, err := need.layout(s.opts)
+				return err == nil && s.fit(l)
+			}
+			least, blocks := need.Blocks, size/blockSize
+			if !fits(blocks) {
+				t.Errorf("%+v with %d%%: %d blocks do not do", need.Inodes, percent, blocks)
+			}
+			for n := int64(1); n <= 100; n++ {
+				for _, below := range []int64{blocks - n, least + (blocks-least)*n/101} {
+					if fits(below) {
+						t.Errorf("%d inodes, %d blocks, %d%%: %d blocks do, not only %d", need.Inodes, need.Blocks, percent, below, blocks)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestMinSizePlans plans real trees at their smallest size, and at sizes below.
 func TestMinSizePlans(t *testing.T) {
 	trees := map[string]*tree.Inode{

@@ -245,12 +245,18 @@ func TestContiguous(t *testing.T) {
 	}
 }
 
-// zeros is data that is not a hole but reads as zeros.
-func zeros(size int64) content.Source {
-	return &content.Generated{Length: size, Fill: func(p []byte, off int64) error {
-		clear(p)
-		return nil
-	}}
+// TestHugeDense has a file of 2.5 TiB of data: its count of sectors has 33 bits,
+// its extent tree 20,000 extents.
+func TestHugeDense(t *testing.T) {
+	if !long() {
+		t.Skip("long; set DISKWRIGHT_LONG=1 (make test-long)")
+	}
+	root := dir()
+	root.SetChild("dense", file(zeros(5*tib/2)))
+	_, image := checked(t, root, testOptions(Ext4, 3*tib))
+	if got := debugfs(t, image, "stat /dense"); !strings.Contains(got, "Size: 2748779069440") || !strings.Contains(got, "Blockcount: 53687") {
+		t.Errorf("debugfs:\n%s", clip(got))
+	}
 }
 
 // TestExtentTrees has files at every boundary of an extent tree, up to a depth

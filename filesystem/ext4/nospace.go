@@ -9,7 +9,7 @@ type NoSpaceError struct {
 	Blocks       int64 // that the tree needs, at least
 	Inodes       int64 // that the tree needs, with those that are reserved or shall be free
 	Available    int64 // blocks that the file system has for the tree
-	EnoughBytes  int64 // the next size in bytes that would do
+	EnoughBytes  int64 // the next size in bytes that would do; 0 if none does
 	layoutFailed error
 }
 
@@ -17,6 +17,9 @@ type NoSpaceError struct {
 func (e *NoSpaceError) Error() string {
 	needs := fmt.Sprintf("the tree needs %d blocks of %d bytes and %d inodes", e.Blocks, blockSize, e.Inodes)
 	enough := fmt.Sprintf("%d bytes are enough", e.EnoughBytes)
+	if e.EnoughBytes == 0 {
+		enough = fmt.Sprintf("no %s is large enough", e.Kind)
+	}
 	if e.layoutFailed != nil {
 		return fmt.Sprintf("%s: %v; %s", needs, e.layoutFailed, enough)
 	}

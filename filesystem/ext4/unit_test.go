@@ -328,6 +328,18 @@ func TestNoSpace(t *testing.T) {
 	}
 }
 
+// TestNoSpaceAtAll has a tree for which no size will do.
+func TestNoSpaceAtAll(t *testing.T) {
+	root := dir()
+	for i := range 9 {
+		root.SetChild(fmt.Sprint(i), file(zeros(2*tib-10*gib)))
+	}
+	_, err := New(root, testOptions(Ext3, 16*tib-blockSize))
+	if err == nil || !strings.HasSuffix(err.Error(), "; no ext3 is large enough") {
+		t.Error(err)
+	}
+}
+
 // TestDeterministic plans a tree twice, and reads it in different ways.
 func TestDeterministic(t *testing.T) {
 	forKinds(t, kinds, func(t *testing.T, opts Options) {

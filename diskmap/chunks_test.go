@@ -155,6 +155,7 @@ func TestOrderedCancel(t *testing.T) {
 	m := build(t, 1<<30, &b)
 	why := errors.New("the user pressed Ctrl-C")
 	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	chunks := 0
 	var got error
 	for _, err := range m.Chunks(ctx, 4096, 3) {

@@ -136,7 +136,7 @@ func TestSizeModes(t *testing.T) {
 	_, err := plan(t, files, func(s *spec.Spec) {
 		s.DiskSize = spec.DiskSize{Mode: spec.DiskSizeFixed, MiB: 20}
 	})
-	if !errors.As(err, new(*ext4.NoSpaceError)) || !strings.Contains(err.Error(), "the smallest disk that holds it has ") {
+	if !errors.As(err, new(*ext4.NoSpaceError)) || !strings.Contains(err.Error(), "a disk of ") {
 		t.Errorf("a disk of 20 MiB: %v", err)
 	}
 }

@@ -151,19 +151,19 @@ func (p *planner) planRoot(blocks, entries int64) (*partition.Table, *ext4.FileS
 	if err != nil {
 		return nil, nil, err
 	}
-	for disk := first; ; disk += mebibyte {
+	for disk := first; ; {
 		table, root, err := p.planRootOn(disk, freeInodes)
+		var space *ext4.NoSpaceError
 		switch {
-		case errors.As(err, new(*ext4.NoSpaceError)) || errors.As(err, new(*partition.SizeError)):
-			// The journal, for one, grows in steps: a larger disk may have
-			// less room.
-			continue
-		case err != nil:
-			return nil, nil, err
-		case comfortable(root.Stats()):
+		case err == nil && comfortable(root.Stats()):
 			p.noteRaise(disk)
 			return table, root, nil
+		case err != nil && !errors.As(err, &space):
+			return nil, nil, err
 		}
+		// The journal, for one, grows in steps: a larger disk may have less
+		// room.
+		disk += mebibyte
 	}
 }
 
@@ -172,6 +172,9 @@ func (p *planner) firstSize(blocks, entries int64) (int64, error) {
 	additional, err := p.spec.AdditionalSpace.Bytes()
 	if err != nil {
 		return 0, err
+	}
+	if additional > diskmap.MaxSize {
+		return 0, fmt.Errorf("additionalSpace: %d bytes are more than a disk can have (%d)", additional, int64(diskmap.MaxSize))
 	}
 	opts := p.rootOptions(0)
 	opts.Inodes = p.need.Inodes + freeInodes
@@ -232,19 +235,18 @@ func (p *planner) planRootOn(disk int64, inodes int64) (*partition.Table, *ext4.
 	return table, root, nil
 }
 
-// rootError says what size would do for a root file system that does not
-// fit.
+// rootError says what disk would do for a root file system that does not fit
+// the one that was asked for.
 func (p *planner) rootError(err error, disk int64) error {
-	if !errors.As(err, new(*ext4.NoSpaceError)) || p.spec.DiskSize.Mode != spec.DiskSizeFixed {
+	var space *ext4.NoSpaceError
+	if !errors.As(err, &space) || p.spec.DiskSize.Mode != spec.DiskSizeFixed {
 		return err
 	}
 	enough := ""
-	if root, err := ext4.MinSize(p.need, p.rootOptions(0), ext4.Slack{}); err == nil {
-		if smallest, err := partition.MinDiskSize(p.request, root); err == nil {
-			enough = fmt.Sprintf("; the smallest disk that holds it has %d MiB", smallest/mebibyte)
-		}
+	if size, err := partition.MinDiskSize(p.request, space.EnoughBytes); err == nil && space.EnoughBytes > 0 {
+		enough = fmt.Sprintf("; a disk of %d MiB would do", size/mebibyte)
 	}
-	return fmt.Errorf("diskSize: %d MiB are too small: root file system: %w%s", disk/mebibyte, err, enough)
+	return fmt.Errorf("diskSize: %d MiB are too small for the root file system: %w%s", disk/mebibyte, err, enough)
 }
 
 // reportRoot describes the root file system.

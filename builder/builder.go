@@ -11,8 +11,9 @@ package builder
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -107,17 +108,19 @@ func (b *Build) Stream(ctx context.Context, w io.Writer) error {
 // was not there before.
 func (b *Build) WriteDir(ctx context.Context, dir string) (files []string, err error) {
 	made, err := makeDir(dir)
+	defer func() {
+		if err != nil {
+			for _, d := range made {
+				os.Remove(d) // unless somebody else has put something there
+			}
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil && made != "" {
-			os.RemoveAll(made)
-		}
-	}()
 	path := filepath.Join(dir, b.Report.File)
 	if err := b.writeFile(ctx, path); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	return []string{path}, nil
 }
@@ -140,13 +143,25 @@ func (b *Build) rawOptions() raw.Options {
 }
 
 // makeDir makes dir and the directories above it that are missing. It returns
-// the topmost that it made, which is what an error has to remove.
-func makeDir(dir string) (made string, err error) {
-	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
-		if _, err := os.Stat(d); err == nil || !os.IsNotExist(err) {
-			break
+// those that it made, the deepest first, which is what an error has to remove.
+func makeDir(dir string) (made []string, err error) {
+	dir = filepath.Clean(dir)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		if made, err = makeDir(filepath.Dir(dir)); err != nil {
+			return made, err
 		}
-		made = d
 	}
-	return made, os.MkdirAll(dir, 0o755)
+	switch err := os.Mkdir(dir, 0o755); {
+	case err == nil:
+		return append([]string{dir}, made...), nil
+	case isDir(dir): // it was there, or somebody was faster
+		return made, nil
+	default:
+		return made, err
+	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

@@ -245,3 +245,34 @@ func TestWriteDirLeavesNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWriteDirLeavesOthersAlone: what somebody else has put into a directory
+// that a failed build had made stays.
+func TestWriteDirLeavesOthersAlone(t *testing.T) {
+	b := mustPlan(t, map[string]string{"f": "x"}, nil)
+	above := t.TempDir()
+	others := filepath.Join(above, "made", "theirs")
+	ctx, cancel := context.WithCancel(context.Background())
+	b.opts.Progress = meanwhile(func() { // the directory is there, the image not yet
+		if err := os.WriteFile(others, nil, 0o644); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	})
+	if _, err := b.WriteDir(ctx, filepath.Join(above, "made", "mine")); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := os.Stat(others); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(above, "made", "mine")); !os.IsNotExist(err) {
+		t.Errorf("the empty directory: %v", err)
+	}
+}
+
+// meanwhile is a progress sink that does something when a phase begins.
+type meanwhile func()
+
+func (m meanwhile) Phase(string, int64) { m() }
+func (meanwhile) Add(int64)             {}
+func (meanwhile) Warn(string)           {}

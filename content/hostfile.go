@@ -88,8 +88,8 @@ type Identity struct {
 }
 
 // HostFile is the content of a regular file of the host. It is opened for
-// each read and closed after it; before and after, its identity is compared
-// with what the walk saw.
+// each read and closed after it, and its identity compared with what the walk
+// saw.
 type HostFile struct {
 	dir  *Dir
 	name string
@@ -138,7 +138,7 @@ func (f *HostFile) Borrow() (*Borrowed, error) {
 // ReadAt implements [io.ReaderAt].
 func (f *HostFile) ReadAt(p []byte, off int64) (int, error) {
 	return readClamped(p, off, f.id.Size, func(p []byte, off int64) error {
-		h, err := f.open()
+		h, err := f.openUnchecked()
 		if err != nil {
 			return err
 		}
@@ -147,23 +147,38 @@ func (f *HostFile) ReadAt(p []byte, off int64) (int, error) {
 	})
 }
 
-// read fills p from off, and checks that the file still is what the walk saw.
+// read fills p from off, and checks then that the file is what the walk saw. It
+// was so before, too: whoever changes a file and changes it back cannot set
+// back its ctime.
 func (f *HostFile) read(h handle, p []byte, off int64) error {
 	err := h.readFull(p, off)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%q: %w", f.Path(), pathless(err))
-	}
 	if changed := f.check(h); changed != nil {
 		return changed
 	}
-	if err != nil { // short, and yet nothing changed: a file system like /proc
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.ErrUnexpectedEOF): // and yet nothing changed: a file system like /proc
 		return f.changed("has fewer bytes than its size says")
 	}
-	return nil
+	return fmt.Errorf("%q: %w", f.Path(), pathless(err))
 }
 
 // open opens the file and checks that it is what the walk saw.
 func (f *HostFile) open() (handle, error) {
+	h, err := f.openUnchecked()
+	if err != nil {
+		return h, err
+	}
+	if err := f.check(h); err != nil {
+		h.close()
+		return h, err
+	}
+	return h, nil
+}
+
+// openUnchecked opens whatever is there now.
+func (f *HostFile) openUnchecked() (handle, error) {
 	path := f.Path()
 	h, err := openHandle(path)
 	if how := goneOrReplaced(err); how != "" {
@@ -171,10 +186,6 @@ func (f *HostFile) open() (handle, error) {
 	}
 	if err != nil {
 		return h, fmt.Errorf("%q: %w", path, pathless(err))
-	}
-	if err := f.check(h); err != nil {
-		h.close()
-		return h, err
 	}
 	return h, nil
 }

@@ -239,8 +239,11 @@ func (p *planner) planRootOn(disk int64, inodes int64) (*partition.Table, *ext4.
 // the one that was asked for.
 func (p *planner) rootError(err error, disk int64) error {
 	var space *ext4.NoSpaceError
-	if !errors.As(err, &space) || p.spec.DiskSize.Mode != spec.DiskSizeFixed {
-		return err
+	switch {
+	case !errors.As(err, &space):
+		return fmt.Errorf("diskSize: %d MiB: root file system: %w", disk/mebibyte, err)
+	case p.spec.DiskSize.Mode != spec.DiskSizeFixed:
+		return err // a larger one is tried
 	}
 	enough := ""
 	if size, err := partition.MinDiskSize(p.request, space.EnoughBytes); err == nil && space.EnoughBytes > 0 {

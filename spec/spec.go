@@ -52,7 +52,7 @@ const (
 	// ProfileUpstream is what mke2fs makes with its own configuration.
 	ProfileUpstream = "upstream"
 	// ProfileCompatible leaves out metadata_csum_seed and orphan_file, which
-	// boot loaders and kernels before about 2022 refuse.
+	// GRUB before 2.12 and e2fsprogs before 1.47 refuse.
 	ProfileCompatible = "compatible"
 )
 

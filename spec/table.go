@@ -141,7 +141,8 @@ rounded to MiB. It knows the layouts none, legacy, legacy+gpt, efi and hybrid on
 		Allowed: []string{ProfileUpstream, ProfileCompatible},
 		Summary: "features of the root file system",
 		Detail: `‘upstream’ has the features that mke2fs gives with its own configuration. ‘compatible’ leaves out
-‘metadata_csum_seed’ and ‘orphan_file’, for kernels, boot loaders and e2fsprogs from before about 2022.`,
+‘metadata_csum_seed’ and ‘orphan_file’, for GRUB before 2.12 (Debian 12 has 2.06), e2fsprogs before 1.47 and
+kernels before 5.15.`,
 		field: func(s *Spec) any { return &s.FSProfile },
 	},
 	{

@@ -6,21 +6,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelCopyMin returns the least length of an extent that the kernel should
-// copy to dst. XFS, btrfs and others share its blocks; network file systems
-// leave the copying to the server. ext4 and tmpfs copy as a pipe would, 64 KiB at
-// a time: for a whole region about as fast as reading and writing it, and with
-// the page cache's memory only; for less than that, slower.
-func kernelCopyMin(dst *os.File) int64 {
+// shares reports whether the kernel should copy what goes to dst. XFS, btrfs
+// and others share blocks, and network file systems leave the copying to the
+// server. ext4 and tmpfs copy as a pipe would, 64 KiB at a time, which takes
+// longer than reading and writing larger pieces (docs/benchmarks.md).
+func shares(dst *os.File) bool {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(dst.Fd()), &st); err != nil {
-		return regionSize
+		return false
 	}
-	switch st.Type {
-	case unix.EXT4_SUPER_MAGIC, unix.TMPFS_MAGIC:
-		return regionSize
-	}
-	return shareMin
+	return st.Type != unix.EXT4_SUPER_MAGIC && st.Type != unix.TMPFS_MAGIC
 }
 
 // kernelCopy has the kernel copy n bytes from src to dst and returns how many

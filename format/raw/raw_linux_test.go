@@ -69,7 +69,7 @@ func TestBlocksWithoutData(t *testing.T) {
 			data = append(data, from/blockSize)
 		}
 	}
-	if got, want := fmt.Sprint(data), "[0 1 2 4 6 255 256]"; got != want {
+	if got, want := fmt.Sprint(data), fmt.Sprint([]int64{0, 1, 2, 4, 6, regionSize/blockSize - 1, regionSize / blockSize}); got != want {
 		t.Errorf("blocks with data are %s, want %s", got, want)
 	}
 }
@@ -101,14 +101,14 @@ func TestOtherFileSystem(t *testing.T) {
 
 // TestCopyPaths: the kernel's copy and the plain one give the same.
 func TestCopyPaths(t *testing.T) {
-	data := noise(4, 3*regionSize)
+	data := noise(4, 5*pieceSize)
 	src, err := hostFile(t, t.TempDir(), data).Borrow()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = src.Return() }()
 	for _, c := range []struct{ from, to, n int64 }{
-		{0, 0, regionSize}, {4096, 8192, 2 * regionSize}, {1, 2, regionSize}, {77, 4096, 3*regionSize - 77}, {0, 5, 1},
+		{0, 0, pieceSize}, {4096, 8192, 4 * pieceSize}, {1, 2, pieceSize}, {77, 4096, 5*pieceSize - 77}, {0, 5, 1},
 	} {
 		f := output(t)
 		done, err := kernelCopy(f, c.to, src.File, c.from, c.n)
@@ -121,11 +121,13 @@ func TestCopyPaths(t *testing.T) {
 			}
 		}
 		check(f, done)
-		w := &writer{f: output(t), buffer: make([]byte, 1000)}
-		if err := w.copyPlain(src.File, c.from, c.to, c.n); err != nil {
-			t.Fatal(err)
+		for _, shares := range []bool{false, true} {
+			w := &writer{f: output(t), shares: shares}
+			if err := w.copyRange(src.File, c.from, c.to, c.n); err != nil {
+				t.Fatal(err)
+			}
+			check(w.f, c.n)
 		}
-		check(w.f, c.n)
 	}
 }
 

@@ -76,14 +76,14 @@ func mixedMap(t testing.TB, seed uint64) *diskmap.Map {
 	t.Helper()
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	large := hostFile(t, dir, noise(seed, 5<<20+123))
+	large := hostFile(t, dir, noise(seed, 9<<20+123))
 	small := make([]*content.HostFile, 20)
 	for i := range small {
 		small[i] = hostFile(t, dir, noise(seed+uint64(i), 1+rng.IntN(20000)))
 	}
 	var b diskmap.Builder
 	pos := int64(0)
-	for range 100 {
+	for range 60 {
 		switch rng.IntN(6) {
 		case 0: // side by side
 		case 1:
@@ -93,7 +93,7 @@ func mixedMap(t testing.TB, seed uint64) *diskmap.Map {
 		case 3:
 			pos = blockCeil(pos) + blockSize*rng.Int64N(4)
 		case 4:
-			pos += rng.Int64N(3 * regionSize)
+			pos += rng.Int64N(2 * regionSize)
 		case 5:
 			pos += max(0, regionSize-pos%regionSize-rng.Int64N(2)*rng.Int64N(5000))
 		}
@@ -171,16 +171,16 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestRegions: extents around the edges of blocks and regions.
+// TestRegions: extents around the edges of blocks, pieces and regions.
 func TestRegions(t *testing.T) {
 	dir := t.TempDir()
-	data := noise(7, 3*regionSize)
+	data := noise(7, 6*pieceSize)
 	backed := hostFile(t, dir, data)
 	rapid.Check(t, func(rt *rapid.T) {
 		edge := rapid.SampledFrom([]int64{0, 1, 100, blockSize - 1, blockSize, blockSize + 1, 2 * blockSize,
-			2*blockSize - 1, regionSize - 1, regionSize, regionSize + 1, regionSize - blockSize})
+			2*blockSize - 1, pieceSize - blockSize, pieceSize - 1, pieceSize, pieceSize + 1, 2*pieceSize + 1, shareMin})
 		var b diskmap.Builder
-		var model []byte
+		model := make([]byte, rapid.SampledFrom([]int64{0, 5, regionSize - pieceSize, regionSize - 1, regionSize}).Draw(rt, "start"))
 		for range rapid.IntRange(0, 6).Draw(rt, "extents") {
 			gap := edge.Draw(rt, "gap")
 			from := edge.Draw(rt, "from")

@@ -17,10 +17,14 @@ const (
 	// on the file systems that matter. Larger is correct too.
 	blockSize = 4 << 10
 
-	// regionSize is how much of the disk a worker takes at a time, and the most
-	// that is written at once. From 256 KiB to 2 MiB makes no difference; more
-	// leaves the processor's cache between reading and writing.
-	regionSize = 1 << 20
+	// regionSize is how much of the disk a worker takes at a time. The file
+	// that a region lies in the middle of is opened once for it.
+	regionSize = 4 << 20
+
+	// pieceSize is about how much is written at once: enough to make the
+	// call's cost vanish, little enough to stay in the processor's cache between
+	// reading and writing.
+	pieceSize = 256 << 10
 
 	// shareMin is the least length of an extent that is worth the system calls
 	// of having the kernel copy it, where that copies no bytes.
@@ -86,17 +90,19 @@ type writeError struct{ err error }
 func (e *writeError) Error() string { return e.err.Error() }
 
 // writer is a worker. Its buffer holds a run of bytes of the region that are
-// read and not yet written: [start, end) of the map.
+// read and not yet written: [start, end) of the map. It has room for less than
+// a piece, a gap of less than two blocks, an extent of less than a piece, and
+// the rest of its last block.
 type writer struct {
 	m          *diskmap.Map
 	f          *os.File
-	kernelMin  int64 // least length of an extent that the kernel copies
-	buffer     []byte
+	shares     bool // the kernel copies without copying bytes
+	buffer     [2*pieceSize + 3*blockSize]byte
 	start, end int64
 }
 
 func newWriter(m *diskmap.Map, f *os.File) *writer {
-	return &writer{m: m, f: f, kernelMin: kernelCopyMin(f), buffer: make([]byte, min(regionSize, blockCeil(m.Size())))}
+	return &writer{m: m, f: f, shares: shares(f)}
 }
 
 // writeRegion writes the extents of [from, to) and returns their length.
@@ -113,16 +119,24 @@ func (w *writer) writeRegion(from, to int64) (int64, error) {
 }
 
 func (w *writer) writeExtent(e diskmap.Extent) error {
-	if backed, ok := e.Source.(content.Backed); ok && e.Length >= w.kernelMin {
-		if err := w.flush(e.Offset); err != nil {
+	backed, ok := e.Source.(content.Backed)
+	switch {
+	case ok && (e.Length >= pieceSize || e.Length >= shareMin && w.shares):
+		return w.writeBacked(e, backed)
+	case e.Length >= pieceSize:
+		return w.writePieces(e.Offset, e.Length, func(p []byte, off int64) error {
+			_, err := e.ReadAt(p, off)
 			return err
-		}
-		w.start, w.end = e.End(), e.End()
-		return w.copyBacked(e, backed)
+		})
 	}
+	return w.writeSmall(e)
+}
+
+// writeSmall reads an extent that is smaller than a piece into the buffer.
+func (w *writer) writeSmall(e diskmap.Extent) error {
 	// A whole block without data ends the run. Anything less is bridged, and
 	// blocks are written whole: a partial one costs the kernel more.
-	if blockFloor(e.Offset) > blockCeil(w.end) || w.start == w.end {
+	if w.end-w.start >= pieceSize || blockFloor(e.Offset) > blockCeil(w.end) || w.start == w.end {
 		if err := w.flush(e.Offset); err != nil {
 			return err
 		}
@@ -144,16 +158,46 @@ func (w *writer) flush(limit int64) error {
 	}
 	p := w.buffer[:min(blockCeil(w.end), limit)-w.start]
 	clear(p[w.end-w.start:])
-	_, err := w.f.WriteAt(p, w.start)
+	start := w.start
 	w.start = w.end
-	if err != nil {
+	return w.write(p, start)
+}
+
+func (w *writer) write(p []byte, off int64) error {
+	if _, err := w.f.WriteAt(p, off); err != nil {
 		return &writeError{err}
 	}
 	return nil
 }
 
-// copyBacked has the kernel copy a range of a host's file.
-func (w *writer) copyBacked(e diskmap.Extent, src content.Backed) error {
+// writePieces writes the n bytes at off of the map, which read reads from
+// offsets that count from off. The first piece ends at a multiple of
+// pieceSize, since the page cache likes large units at their multiples.
+func (w *writer) writePieces(off, n int64, read func(p []byte, off int64) error) error {
+	if err := w.flush(off); err != nil {
+		return err
+	}
+	w.start, w.end = off+n, off+n
+	for done := int64(0); done < n; {
+		p := w.buffer[:min(n-done, pieceSize-(off+done)%pieceSize)]
+		if err := read(p, done); err != nil {
+			return err
+		}
+		if err := w.write(p, off+done); err != nil {
+			return err
+		}
+		done += int64(len(p))
+	}
+	return nil
+}
+
+// writeBacked writes a range of a host's file, which is opened once: the
+// kernel copies what it can do better, and the rest goes through the buffer.
+func (w *writer) writeBacked(e diskmap.Extent, src content.Backed) error {
+	if err := w.flush(e.Offset); err != nil {
+		return err
+	}
+	w.start, w.end = e.End(), e.End()
 	b, err := src.Borrow()
 	if err != nil {
 		return err
@@ -167,30 +211,20 @@ func (w *writer) copyBacked(e diskmap.Extent, src content.Backed) error {
 	return err
 }
 
-// copyRange copies n bytes: in the kernel as far as it can, the rest through
-// the buffer.
 func (w *writer) copyRange(src *os.File, from, to, n int64) error {
-	done, err := kernelCopy(w.f, to, src, from, n)
-	if err != nil {
-		return &writeError{err}
-	}
-	return w.copyPlain(src, from+done, to+done, n-done)
-}
-
-// copyPlain copies n bytes through the buffer.
-func (w *writer) copyPlain(src *os.File, from, to, n int64) error {
-	for n > 0 {
-		p := w.buffer[:min(int64(len(w.buffer)), n)]
-		if _, err := src.ReadAt(p, from); err == io.EOF {
-			return fmt.Errorf("%q ends %d bytes early: %w", src.Name(), n, io.ErrUnexpectedEOF)
-		} else if err != nil {
-			return err
-		}
-		if _, err := w.f.WriteAt(p, to); err != nil {
+	done := int64(0)
+	if w.shares {
+		var err error
+		if done, err = kernelCopy(w.f, to, src, from, n); err != nil {
 			return &writeError{err}
 		}
-		k := int64(len(p))
-		from, to, n = from+k, to+k, n-k
 	}
-	return nil
+	from += done
+	return w.writePieces(to+done, n-done, func(p []byte, off int64) error {
+		_, err := src.ReadAt(p, from+off)
+		if err == io.EOF {
+			return fmt.Errorf("%q is shorter than it was: %w", src.Name(), io.ErrUnexpectedEOF)
+		}
+		return err
+	})
 }

@@ -298,6 +298,10 @@ func (v *validator) fileSystem() {
 func (v *validator) identity() {
 	s := v.spec
 	v.uuid("rootGPUID", s.RootGPUID)
+	named := s.PartitionTableType == partition.EFI || s.PartitionTableType == partition.EFIXBOOTLDR || s.PartitionTableType == partition.Hybrid
+	if id, err := ParseUUID(s.RootGPUID); err == nil && id == uuid.Nil && s.Deterministic && named {
+		v.fail("rootGPUID", "%q stands for no partition in a GPT; give any other UUID", s.RootGPUID)
+	}
 	if s.RootFSUID != "" && s.RootFSUID != Null {
 		v.uuid("rootFSUID", s.RootFSUID)
 	}

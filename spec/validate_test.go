@@ -7,6 +7,8 @@ import (
 
 	"diskwright/partition"
 
+	"github.com/google/uuid"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -48,6 +50,9 @@ func TestValidate(t *testing.T) {
 		{"ext3 in a partition", func(s *Spec) { s.FSType = "ext3" }, []string{assertExt4}},
 		{"ext3", func(s *Spec) { s.FSType, s.PartitionTableType = "ext3", partition.None }, nil},
 		{"ext2, no UUID", func(s *Spec) { s.FSType, s.PartitionTableType, s.RootFSUID = "ext2", partition.None, Null }, nil},
+		{"no partition's GUID", func(s *Spec) { s.RootGPUID, s.PartitionTableType = uuid.Nil.String(), partition.EFI },
+			[]string{`rootGPUID: "00000000-0000-0000-0000-000000000000" stands for no partition in a GPT; give any other UUID`}},
+		{"no partition's GUID, which nobody sees", func(s *Spec) { s.RootGPUID = uuid.Nil.String() }, nil},
 		{"EFI variables", func(s *Spec) { s.TouchEFIVars = true }, []string{"touchEFIVars: not supported in this version", assertEFIVars}},
 		{"EFI variables with efi", func(s *Spec) { s.TouchEFIVars, s.PartitionTableType = true, partition.EFI },
 			[]string{"touchEFIVars: not supported in this version"}},

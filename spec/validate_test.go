@@ -7,9 +7,8 @@ import (
 
 	"diskwright/partition"
 
-	"github.com/google/uuid"
-
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 )
 
 // valid returns the smallest specification without a problem.

@@ -9,12 +9,14 @@
 // several workers take those that hold data, in order:
 //
 //	region  |..|sb|gd|bitmap|f|f|f|....|f|f|======== large file =======|f|f|..|
-//	            \___ one write ___/    \ / \_ copied by the kernel ___/ \ /
+//	            \___ one write ___/    \ / \_ shared, or in pieces ___/ \ /
 //
 // Small extents are read into the worker's buffer and written run by run, so
-// that a thousand small files cost a thousand reads and one write. The bytes of
-// large files of the host never enter the process: the kernel copies or, where
-// the file system can, shares them.
+// that a thousand small files cost a thousand reads and a few writes. Large
+// files of the host are opened once for a region. Where the output's file
+// system can share their blocks, or has a server copy them, the kernel does
+// that and their bytes never enter the process; elsewhere they go through the
+// buffer in pieces.
 //
 // [WriteStream] makes one sequential stream, read ahead by several workers,
 // with zeros for the holes.

@@ -34,7 +34,7 @@ lint: ## format, vet, staticcheck, and that it builds elsewhere
 generate: ## the JSON schema and the parameter reference
 	$(GO) generate ./...
 
-bench: build ## against mkfs.ext4 -d and the floor; see docs/benchmarks.md
+bench: ## against mkfs.ext4 -d and the floor; see docs/benchmarks.md
 	bench/run
 
 oracles: ## the foreign programs that the tests compare with (Debian)

@@ -12,11 +12,13 @@ demo: build ## build an image from the example and show what it is
 	./diskwright build examples/demo/disk.yaml -o out
 	./diskwright inspect out/demo.img
 
+# -count=1: tests that run the program or a foreign one must not be taken from
+# Go's cache, which does not see those.
 test: oracles ## all tests but the long ones
-	$(GO) test ./...
+	$(GO) test -count=1 ./...
 
 test-long: oracles ## the long tables too
-	DISKWRIGHT_LONG=1 $(GO) test -timeout 2h ./...
+	DISKWRIGHT_LONG=1 $(GO) test -count=1 -timeout 2h ./...
 
 race: ## the packages with concurrency, under the race detector
 	CGO_ENABLED=1 $(GO) test -race ./atomicfile ./content ./diskmap ./format/... ./progress ./tree/... ./builder

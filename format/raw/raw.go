@@ -15,8 +15,9 @@
 // that a thousand small files cost a thousand reads and a few writes. Large
 // files of the host are opened once for a region. Where the output's file
 // system can share their blocks, or has a server copy them, the kernel does
-// that and their bytes never enter the process; elsewhere they go through the
-// buffer in pieces.
+// that and their bytes never enter the process; on ext4 a region without holes
+// is mapped, and all of it is read to where it belongs; elsewhere large files go
+// through the buffer in pieces.
 //
 // [WriteStream] makes one sequential stream, read ahead by several workers,
 // with zeros for the holes.
@@ -71,6 +72,10 @@ func WriteFile(ctx context.Context, m *diskmap.Map, f *os.File, opts Options) er
 	} else if !fi.Mode().IsRegular() || fi.Size() != 0 {
 		return fmt.Errorf("raw: %q is not an empty regular file", f.Name())
 	}
+	return writeFile(ctx, m, f, wayTo(f), opts)
+}
+
+func writeFile(ctx context.Context, m *diskmap.Map, f *os.File, way way, opts Options) error {
 	if err := f.Truncate(m.Size()); err != nil {
 		return outputError(m, f, err)
 	}
@@ -78,7 +83,7 @@ func WriteFile(ctx context.Context, m *diskmap.Map, f *os.File, opts Options) er
 	var running sync.WaitGroup
 	for range opts.workers() {
 		running.Go(func() {
-			w := newWriter(m, f)
+			w := &writer{m: m, f: f, way: way}
 			for {
 				r, ok := regions.next(ctx)
 				if !ok {

@@ -121,8 +121,8 @@ func TestCopyPaths(t *testing.T) {
 			}
 		}
 		check(f, done)
-		for _, shares := range []bool{false, true} {
-			w := &writer{f: output(t), shares: shares}
+		for _, way := range []way{writing, sharing} {
+			w := &writer{f: output(t), way: way}
 			if err := w.copyRange(src.File, c.from, c.to, c.n); err != nil {
 				t.Fatal(err)
 			}
@@ -170,6 +170,67 @@ func TestShares(t *testing.T) {
 	got := make([]byte, len(data))
 	if _, err := f.ReadAt(got, 1<<20); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("the copy differs: %v", err)
+	}
+}
+
+// TestTruncatedWindow: somebody truncates the output while a region of it is
+// mapped. Whether the process or the kernel touches it, that is an error.
+func TestTruncatedWindow(t *testing.T) {
+	src := hostFile(t, t.TempDir(), noise(1, regionSize-blockSize))
+	for name, touch := range map[string]func([]byte) error{
+		"process": func(window []byte) error { clear(window); return nil },
+		"kernel":  func(window []byte) error { _, err := src.ReadAt(window[blockSize:], 0); return err },
+	} {
+		f := output(t)
+		if err := f.Truncate(regionSize); err != nil {
+			t.Fatal(err)
+		}
+		window, err := openWindow(f, 0, regionSize)
+		if err != nil {
+			t.Skip(err)
+		}
+		if err := f.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		err = guard(func() error { return touch(window) })
+		var output *writeError
+		if !errors.As(err, &output) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if err := closeWindow(window); err != nil {
+			t.Error(err)
+		}
+	}
+	if p := func() (p any) {
+		defer func() { p = recover() }()
+		_ = guard(func() error { panic("another") })
+		return nil
+	}(); p != "another" {
+		t.Errorf("guard makes an error of any panic: %v", p)
+	}
+}
+
+// TestNoSpaceToMap: the file system that regions are mapped on is full.
+func TestNoSpaceToMap(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "fs")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	oracle.Run(t, "mkfs.ext4", "-q", image)
+	dir := oracle.Mount(t, image, "ext4", "rw", 0, 64<<20)
+	f, err := os.Create(filepath.Join(dir, "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var b diskmap.Builder
+	b.Place(0, hostFile(t, t.TempDir(), noise(1, 80<<20)))
+	err = WriteFile(context.Background(), build(t, 80<<20, &b), f, Options{})
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "the image needs 83886080 bytes") {
+		t.Errorf("got %v", err)
 	}
 }
 

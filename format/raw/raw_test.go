@@ -145,17 +145,19 @@ func TestRoundTrip(t *testing.T) {
 			var progress atomic.Int64
 			opts := Options{Workers: workers, Progress: func(n int64) { progress.Add(n) }}
 
-			f := output(t)
-			if err := WriteFile(context.Background(), m, f, opts); err != nil {
-				t.Fatal(err)
+			for _, way := range []way{writing, mapping, sharing} {
+				f := output(t)
+				if err := writeFile(context.Background(), m, f, way, opts); err != nil {
+					t.Fatal(err)
+				}
+				if digestOf(t, io.NewSectionReader(f, 0, 1<<62)) != want {
+					t.Errorf("%s: way %d: the file has other bytes than the map", name, way)
+				}
+				if n := progress.Swap(0); n != m.DataSize() {
+					t.Errorf("%s: way %d: progress of the file adds up to %d, want %d", name, way, n, m.DataSize())
+				}
+				checkSparse(t, m, f)
 			}
-			if digestOf(t, io.NewSectionReader(f, 0, 1<<62)) != want {
-				t.Errorf("%s: the file has other bytes than the map", name)
-			}
-			if n := progress.Swap(0); n != m.DataSize() {
-				t.Errorf("%s: progress of the file adds up to %d, want %d", name, n, m.DataSize())
-			}
-			checkSparse(t, m, f)
 
 			h := sha256.New()
 			if err := WriteStream(context.Background(), m, h, opts); err != nil {
@@ -293,7 +295,7 @@ func TestChangedWhileCopied(t *testing.T) {
 	var b diskmap.Builder
 	b.Place(0, src)
 	m := build(t, regionSize, &b)
-	err := WriteFile(context.Background(), m, output(t), Options{})
+	err := writeFile(context.Background(), m, output(t), writing, Options{})
 	if !errors.Is(err, content.ErrChanged) || !strings.Contains(err.Error(), src.Path()) {
 		t.Errorf("got %v", err)
 	}

@@ -100,17 +100,31 @@ func (e *writeError) Error() string { return e.err.Error() }
 type writer struct {
 	m          *diskmap.Map
 	f          *os.File
-	shares     bool // the kernel copies without copying bytes
+	way        way
 	buffer     [2*pieceSize + 3*blockSize]byte
 	start, end int64
 }
 
-func newWriter(m *diskmap.Map, f *os.File) *writer {
-	return &writer{m: m, f: f, shares: shares(f)}
-}
+// way is how an output's file system is best written to. All give the same
+// file, and where one does not work writing is what is left.
+type way int
+
+const (
+	writing way = iota
+	// mapping writes regions without holes through a mapping.
+	mapping
+	// sharing has the kernel copy large ranges of the host's files, which
+	// costs less than a copy of the bytes.
+	sharing
+)
 
 // writeRegion writes the extents of [from, to) and returns their length.
 func (w *writer) writeRegion(from, to int64) (int64, error) {
+	if w.way == mapping {
+		if n, done, err := w.fillWindow(from, to); done {
+			return n, err
+		}
+	}
 	n := int64(0)
 	w.start, w.end = from, from
 	for e := range w.m.Extents(from, to) {
@@ -125,7 +139,7 @@ func (w *writer) writeRegion(from, to int64) (int64, error) {
 func (w *writer) writeExtent(e diskmap.Extent) error {
 	backed, ok := e.Source.(content.Backed)
 	switch {
-	case ok && (e.Length >= pieceSize || e.Length >= shareMin && w.shares):
+	case ok && (e.Length >= pieceSize || e.Length >= shareMin && w.way == sharing):
 		return w.writeBacked(e, backed)
 	case e.Length >= pieceSize:
 		return w.writePieces(e.Offset, e.Length, func(p []byte, off int64) error {
@@ -221,7 +235,7 @@ func (w *writer) writeBacked(e diskmap.Extent, src content.Backed) error {
 
 func (w *writer) copyRange(src *os.File, from, to, n int64) error {
 	done := int64(0)
-	if w.shares {
+	if w.way == sharing {
 		var err error
 		if done, err = kernelCopy(w.f, to, src, from, n); err != nil {
 			return &writeError{err}

@@ -6,17 +6,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shares reports whether the kernel should copy what goes to dst. XFS, btrfs
-// and others share blocks, and network file systems leave the copying to the
-// server. ext4 and tmpfs copy as a pipe would, 64 KiB at a time, which takes
-// longer than reading and writing larger pieces (docs/benchmarks.md).
-func shares(dst *os.File) bool {
+// wayTo returns how dst is written (measured: docs/benchmarks.md).
+//
+// ext4: write(2) holds a lock of the file while it finds memory and copies, so
+// that a second worker waits for the first; the pages of a mapping are found by
+// both at once, and what is read into them is not copied again. There, and on
+// tmpfs, which gains nothing from a mapping, the kernel's own copy takes longer
+// than reading and writing larger pieces.
+//
+// XFS, btrfs and others share blocks, and network file systems leave the
+// copying to the server.
+func wayTo(dst *os.File) way {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(dst.Fd()), &st); err != nil {
-		return false
+	if unix.Fstatfs(int(dst.Fd()), &st) != nil {
+		return writing
 	}
-	return st.Type != unix.EXT4_SUPER_MAGIC && st.Type != unix.TMPFS_MAGIC
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC:
+		return mapping
+	case unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC, bcachefsMagic, zfsMagic,
+		unix.NFS_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC:
+		return sharing
+	}
+	return writing
 }
+
+// Magic numbers of file systems that x/sys/unix does not name.
+const (
+	bcachefsMagic = 0xca451a4e
+	zfsMagic      = 0x2fc12fc1
+)
 
 // kernelCopy has the kernel copy n bytes from src to dst and returns how many
 // it did copy; the caller does the rest. An error is one of writing.

@@ -23,13 +23,9 @@ type dirHandle int
 // workingDir resolves paths, not names.
 const workingDir = dirHandle(unix.AT_FDCWD)
 
-// Limits of Linux, linux/limits.h; elsewhere the buffers grow.
-const (
-	xattrListMax = 64 << 10
-	xattrSizeMax = 64 << 10
-)
-
-// hostScratch are the buffers of system calls.
+// hostScratch are the buffers of system calls. Those of extended attributes
+// grow where they are too small: few files have many, and for each call Linux
+// allocates as much as the buffer holds.
 type hostScratch struct {
 	names, list, value []byte
 }
@@ -37,8 +33,8 @@ type hostScratch struct {
 func (s *hostScratch) init() {
 	if s.names == nil {
 		s.names = make([]byte, 64<<10)
-		s.list = make([]byte, xattrListMax)
-		s.value = make([]byte, xattrSizeMax)
+		s.list = make([]byte, 256)
+		s.value = make([]byte, 1<<10)
 	}
 }
 
@@ -140,13 +136,13 @@ func (h dirHandle) readlink(name string, size int64, s *scratch) (content.Source
 	s.host.init()
 	var n int
 	err := retry(func() (err error) {
-		n, err = unix.Readlinkat(int(h), name, s.host.value)
+		n, err = unix.Readlinkat(int(h), name, s.host.names)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return content.Bytes(slices.Clone(s.host.value[:n])), nil
+	return content.Bytes(slices.Clone(s.host.names[:n])), nil
 }
 
 // privileged is whether modes do not matter.

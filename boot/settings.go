@@ -83,7 +83,7 @@ func NewSettings(loader string) *Settings {
 	case ExtlinuxName:
 		s.Extlinux = newExtlinux()
 	case InitScriptName:
-		s.InitScript = &InitScript{}
+		s.InitScript = newInitScript()
 	}
 	return s
 }
@@ -231,6 +231,8 @@ func (s *Settings) Validate() error {
 		problem(prefix(LimineName, s.Limine.validate()))
 	case s.Extlinux != nil:
 		problem(prefix(ExtlinuxName, s.Extlinux.validate()))
+	case s.InitScript != nil:
+		problem(prefix(InitScriptName, s.InitScript.validate()))
 	}
 	return errors.Join(problems...)
 }

@@ -43,7 +43,7 @@ func FuzzRead(f *testing.F) {
 		again := read(t, s.Bytes())
 		for _, v := range before {
 			now, ok := again.Lookup(v.Vendor, v.Name)
-			if !ok || v.Name != bootOrder && v.Name != bootName(number) && !bytes.Equal(now.Data, v.Data) {
+			if !ok || v.Name != bootOrder && v.Name != BootName(number) && !bytes.Equal(now.Data, v.Data) {
 				t.Errorf("%q is %x, was %x", v.Name, now.Data, v.Data)
 			}
 		}

@@ -126,7 +126,7 @@ func (s *Store) AddBootEntry(e BootEntry) (number uint16, err error) {
 	order := slices.DeleteFunc(s.BootOrder(), func(n uint16) bool { return n == number })
 	order = slices.Insert(order, 0, number)
 	return number, s.Set(
-		Variable{Name: bootName(number), Vendor: Global, Attributes: bootAttributes, Data: data},
+		Variable{Name: BootName(number), Vendor: Global, Attributes: bootAttributes, Data: data},
 		// Without an order OVMF takes the number for its own menu.
 		Variable{Name: bootOrder, Vendor: Global, Attributes: bootAttributes, Data: encodeBootOrder(order)},
 	)
@@ -159,8 +159,8 @@ const (
 	bootPrefix = "Boot"
 )
 
-// bootName returns the name of the variable of an entry.
-func bootName(number uint16) string { return fmt.Sprintf("%s%04X", bootPrefix, number) }
+// BootName returns the name of the variable of an entry.
+func BootName(number uint16) string { return fmt.Sprintf("%s%04X", bootPrefix, number) }
 
 // bootNumberOf returns the number of a variable, if it is a boot entry.
 func bootNumberOf(v Variable) (uint16, bool) {
@@ -169,7 +169,7 @@ func bootNumberOf(v Variable) (uint16, bool) {
 		return 0, false
 	}
 	number, err := strconv.ParseUint(digits, 16, 16)
-	return uint16(number), err == nil && bootName(uint16(number)) == v.Name
+	return uint16(number), err == nil && BootName(uint16(number)) == v.Name
 }
 
 // BootOrder returns the numbers of the boot entries in the order in which the

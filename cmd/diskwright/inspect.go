@@ -23,8 +23,12 @@ func newInspectCommand(a *app) *cobra.Command {
 		Long: `Show the partition table of a raw disk image or block device that anybody may
 have made, its file systems and how full they are, and a picture of it. What is
 wrong with the image is listed; that is no failure of inspect.
+
+Of an EFI variable store (efi-vars.fd, OVMF_VARS.fd) show the boot entries and
+the variables.
 ` + exitStatusHelp,
 		Example: `  diskwright inspect out/nixos.img
+  diskwright inspect out/efi-vars.fd
   diskwright inspect --json /dev/sda`,
 		Args: arguments(cobra.ExactArgs(1)),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -45,6 +49,13 @@ wrong with the image is listed; that is no failure of inspect.
 // runInspect shows the image at path.
 func (a *app) runInspect(opts inspectOptions, path string) error {
 	a.begin(workOptions{json: opts.json})
+	if inspect.IsVariables(path) {
+		variables, err := inspect.OpenVariables(path)
+		if err != nil {
+			return fmt.Errorf("cannot inspect the EFI variable store: %w", err)
+		}
+		return a.ui.result(variables, func(w io.Writer) error { return printVariables(w, variables) })
+	}
 	image, err := inspect.Open(path)
 	if err != nil {
 		return fmt.Errorf("cannot inspect the image: %w", err)

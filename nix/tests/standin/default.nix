@@ -1,0 +1,133 @@
+# A stand-in for nixpkgs: as much of pkgs and lib as the expressions of nix/ use,
+# for tests on machines that have Nix and nothing from a cache. Builders are
+# the shell and the tools of the host (sandbox-paths lets them into the
+# sandbox).
+{
+  system ? builtins.currentSystem,
+  diskwright ? null, # the program; none for tests that only evaluate
+  overlays ? [ ],
+}:
+let
+  lib = import ./lib.nix;
+
+  # Like stdenv's: the environment has $out and $TMPDIR, PATH is that of
+  # nativeBuildInputs and the host's, and the shell stops at the first error,
+  # also within pipelines and of variables that are not set.
+  runCommand =
+    name: attrs: script:
+    derivation (
+      {
+        inherit name system;
+        builder = "/bin/bash";
+        args = [
+          "-c"
+          ''
+            set -euo pipefail
+            export PATH=/usr/bin:/bin
+            for input in $nativeBuildInputs; do PATH=$input/bin:$PATH; done
+            export SOURCE_DATE_EPOCH=315532800 LC_ALL=C
+            if [ -n "''${buildCommandPath:-}" ]; then buildCommand=$(cat "$buildCommandPath"); fi
+            eval "$buildCommand"
+          ''
+        ];
+        buildCommand = script;
+        nativeBuildInputs = [ ];
+      }
+      // attrs
+      // {
+        passAsFile = [ "buildCommand" ] ++ attrs.passAsFile or [ ];
+      }
+    );
+
+  # A package of programs that are the host's.
+  tools = name: runCommand name { } ''mkdir -p "$out/bin"'';
+
+  packages = final: {
+    inherit lib runCommand system;
+    path = ./.;
+    buildPackages = final;
+    stdenv.hostPlatform = {
+      inherit system;
+      isx86_64 = true;
+    };
+
+    writeText =
+      name: text:
+      runCommand name {
+        inherit text;
+        passAsFile = [ "text" ];
+      } ''cp "$textPath" "$out"'';
+
+    # registration and store-paths, as nixpkgs writes them.
+    closureInfo =
+      { rootPaths }:
+      runCommand "closure-info"
+        {
+          exportReferencesGraph = lib.concatLists (
+            map (n: [
+              "graph-${toString n}"
+              (builtins.elemAt rootPaths n)
+            ]) (builtins.genList (n: n) (builtins.length rootPaths))
+          );
+        }
+        ''
+          mkdir "$out"
+          bash ${./closure-info} "$out" graph-*
+        '';
+
+    callPackage =
+      file: overrides:
+      let
+        f = import file;
+      in
+      f (builtins.intersectAttrs (builtins.functionArgs f) final // overrides);
+
+    OVMF.fd = {
+      firmware = runCommand "OVMF_CODE.fd" { } ''echo code >"$out"'';
+      variables = runCommand "OVMF_VARS.fd" { } ''cat ${./efi-variables} >"$out"'';
+    };
+
+    # The grub2 of nixpkgs is called for BIOS unless it is overridden.
+    grub2 = runCommand "grub-2.12" { } ''mkdir -p "$out/share/grub"; echo font >"$out/share/grub/unicode.pf2"'' // {
+      pname = "grub";
+      version = "2.12";
+      grubTarget = "i386-pc";
+      override = _: final.grub2_efi;
+    };
+    grub2_efi = runCommand "grub-efi-2.12" { } ''mkdir -p "$out"'' // {
+      pname = "grub";
+      version = "2.12";
+      grubTarget = "x86_64-efi";
+    };
+    limine = runCommand "limine-8" { } ''mkdir -p "$out/share/limine"'';
+
+    dosfstools = tools "dosfstools";
+    e2fsprogs = tools "e2fsprogs";
+    gptfdisk = tools "gptfdisk";
+    nix = tools "nix";
+    parted = tools "parted";
+    rsync = tools "rsync";
+    systemdMinimal = tools "systemd-minimal";
+    util-linux = tools "util-linux";
+
+    # Says what it was asked for, and builds nothing.
+    buildGoModule =
+      attrs:
+      runCommand "${attrs.pname}-${attrs.version}" {
+        inherit (attrs) vendorHash;
+        src = "${attrs.src}";
+        passthru = null;
+      } ''mkdir "$out"'';
+    installShellFiles = tools "install-shell-files";
+  }
+  // lib.optionalAttrs (diskwright != null) {
+    diskwright = runCommand "diskwright" { program = diskwright; } ''
+      mkdir -p "$out/bin"
+      cp "$program" "$out/bin/diskwright"
+      chmod 755 "$out/bin/diskwright"
+    '';
+  };
+
+  final = builtins.foldl' (pkgs: overlay: pkgs // overlay final pkgs) (packages final) overlays;
+in
+final

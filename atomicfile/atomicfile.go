@@ -19,9 +19,8 @@ import (
 	"path/filepath"
 )
 
-// mode of the files, whatever the umask: results do not depend on who made
-// them.
-const mode = 0o644
+// mode of files that replace none, less the umask.
+const mode = 0o666
 
 // Options of a file. The zero value is good.
 type Options struct {
@@ -40,12 +39,18 @@ type File struct {
 }
 
 // Create begins a file that shall become path, replacing what is there if
-// that is a regular file or a link, and refusing anything else. The directory
-// must exist. The embedded file calls itself path, in errors too, though it is
+// that is a regular file or a link, and refusing anything else. It has the
+// mode of the file that it replaces, or that which the umask gives to new
+// files. The directory must exist. The embedded file calls itself path, in errors too, though it is
 // not there yet.
-func Create(path string, opts Options) (*File, error) {
+func Create(path string, opts Options) (*File, error) { return create(path, opts, createUnnamed) }
+
+// create is Create. A file for which unnamed returns an error has a temporary
+// name.
+func create(path string, opts Options, unnamed func(path string) (*os.File, error)) (*File, error) {
 	path = filepath.Clean(path)
-	switch fi, err := os.Lstat(path); {
+	fi, err := os.Lstat(path)
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, err
@@ -55,15 +60,16 @@ func Create(path string, opts Options) (*File, error) {
 		return nil, fmt.Errorf("%q is not a regular file and will not be replaced by one", path)
 	}
 	f := &File{path: path, opts: opts}
-	var err error
-	if f.File, err = createUnnamed(path); err != nil {
+	if f.File, err = unnamed(path); err != nil {
 		if f.File, f.temp, err = createNamed(path); err != nil {
 			return nil, fmt.Errorf("%q cannot be made: %w", path, err)
 		}
 	}
-	if err := chmod(f.File); err != nil {
-		f.Abort()
-		return nil, err
+	if fi != nil && fi.Mode().IsRegular() {
+		if err := chmod(f.File, fi.Mode().Perm()); err != nil {
+			f.Abort()
+			return nil, err
+		}
 	}
 	return f, nil
 }
@@ -103,7 +109,7 @@ func (f *File) Commit() error {
 	if f.opts.NoSync {
 		return nil
 	}
-	if err := syncDir(filepath.Dir(f.path)); err != nil {
+	if err := SyncDir(filepath.Dir(f.path)); err != nil {
 		// The file is complete; removing it now would help nobody.
 		return fmt.Errorf("%q is complete, but its directory may not be on the disk: %w", f.path, err)
 	}

@@ -39,18 +39,13 @@ func wantContent(t *testing.T, path, want string) {
 }
 
 // create begins a file in either way and writes to it.
-func create(t *testing.T, path string, named bool, opts Options) *File {
+func begin(t *testing.T, path string, named bool, opts Options) *File {
 	t.Helper()
-	var f *File
-	var err error
+	unnamed := createUnnamed
 	if named {
-		f = &File{path: path, opts: opts}
-		if f.File, f.temp, err = createNamed(path); err == nil {
-			err = chmod(f.File)
-		}
-	} else {
-		f, err = Create(path, opts)
+		unnamed = func(string) (*os.File, error) { return nil, errors.ErrUnsupported }
 	}
+	f, err := create(path, opts, unnamed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +72,7 @@ func TestLife(t *testing.T) {
 					}
 				}
 
-				f := create(t, path, named, opts)
+				f := begin(t, path, named, opts)
 				if replace {
 					wantContent(t, path, "old")
 				}
@@ -88,7 +83,7 @@ func TestLife(t *testing.T) {
 					t.Errorf("Commit after Abort: %v", err)
 				}
 
-				f = create(t, path, named, opts)
+				f = begin(t, path, named, opts)
 				if err := f.Commit(); err != nil {
 					t.Fatal(err)
 				}
@@ -108,7 +103,7 @@ func TestPanicLeavesNothing(t *testing.T) {
 		dir := t.TempDir()
 		func() {
 			defer func() { _ = recover() }()
-			f := create(t, filepath.Join(dir, "image"), named, Options{})
+			f := begin(t, filepath.Join(dir, "image"), named, Options{})
 			defer f.Abort()
 			panic("in the middle")
 		}()
@@ -136,7 +131,7 @@ func TestFailedCommit(t *testing.T) {
 	for _, named := range []bool{false, true} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "image")
-		f := create(t, path, named, Options{})
+		f := begin(t, path, named, Options{})
 		if err := os.Mkdir(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +146,7 @@ func TestLongestName(t *testing.T) {
 	for _, named := range []bool{false, true} {
 		dir := t.TempDir()
 		name := strings.Repeat("n", 255)
-		f := create(t, filepath.Join(dir, name), named, Options{NoSync: true})
+		f := begin(t, filepath.Join(dir, name), named, Options{NoSync: true})
 		if err := f.Commit(); err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +161,7 @@ func TestRace(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range 16 {
 		running.Go(func() {
-			f := create(t, path, i%2 == 0, Options{NoSync: true})
+			f := begin(t, path, i%2 == 0, Options{NoSync: true})
 			if err := f.Commit(); err != nil {
 				t.Error(err)
 			}

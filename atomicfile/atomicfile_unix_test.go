@@ -13,20 +13,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestModeIgnoresUmask(t *testing.T) {
-	for _, umask := range []int{0, 0o077, 0o777} {
+// TestMode: a new file has the mode that any new file has, and one that replaces
+// another has that one's.
+func TestMode(t *testing.T) {
+	for _, test := range []struct {
+		umask     int
+		old, want os.FileMode // old is 0 if there is no file before
+	}{
+		{0, 0, 0o666}, {0o022, 0, 0o644}, {0o077, 0, 0o600},
+		{0o022, 0o640, 0o640}, {0o077, 0o666, 0o666}, {0, 0o600, 0o600},
+	} {
 		for _, named := range []bool{false, true} {
 			path := filepath.Join(t.TempDir(), "image")
-			old := unix.Umask(umask)
-			f := create(t, path, named, Options{NoSync: true})
+			if test.old != 0 {
+				if err := os.WriteFile(path, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(path, test.old); err != nil {
+					t.Fatal(err)
+				}
+			}
+			umask := unix.Umask(test.umask)
+			f := begin(t, path, named, Options{NoSync: true})
 			err := f.Commit()
-			unix.Umask(old)
+			unix.Umask(umask)
 			if err != nil {
 				t.Fatal(err)
 			}
 			fi, err := os.Stat(path)
-			if err != nil || fi.Mode() != 0o644 {
-				t.Errorf("umask %o: mode %v, %v", umask, fi.Mode(), err)
+			if err != nil || fi.Mode() != test.want {
+				t.Errorf("umask %o, %v before: mode %v, %v; want %v", test.umask, test.old, fi.Mode(), err, test.want)
 			}
 		}
 	}
@@ -54,7 +70,7 @@ func TestReplacesLink(t *testing.T) {
 	if err := os.Symlink("target", link); err != nil {
 		t.Fatal(err)
 	}
-	if err := create(t, link, false, Options{}).Commit(); err != nil {
+	if err := begin(t, link, false, Options{}).Commit(); err != nil {
 		t.Fatal(err)
 	}
 	wantContent(t, target, "old")
@@ -69,7 +85,7 @@ func TestReplacesLink(t *testing.T) {
 func TestKilled(t *testing.T) {
 	const variable = "ATOMICFILE_TEST_CREATE"
 	if path := os.Getenv(variable); path != "" {
-		create(t, path, false, Options{})
+		begin(t, path, false, Options{})
 		os.Stdout.WriteString("created\n")
 		select {} // until killed
 	}

@@ -2,7 +2,10 @@
 
 package atomicfile
 
-import "os"
+import (
+	"io/fs"
+	"os"
+)
 
 // openExclusive creates the file temp, and cannot make it call itself name.
 func openExclusive(temp, _ string) (*os.File, error) {
@@ -10,7 +13,7 @@ func openExclusive(temp, _ string) (*os.File, error) {
 }
 
 // chmod does nothing: modes here are no more than a read-only bit.
-func chmod(*os.File) error { return nil }
+func chmod(*os.File, fs.FileMode) error { return nil }
 
-// syncDir does nothing: directories cannot be synced here.
-func syncDir(string) error { return nil }
+// SyncDir does nothing: directories cannot be synced here.
+func SyncDir(string) error { return nil }

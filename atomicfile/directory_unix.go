@@ -27,13 +27,13 @@ func open(path string, flags int, name string) (*os.File, error) {
 	}
 }
 
-// chmod sets the mode, which at creation is cut by the umask.
-func chmod(f *os.File) error { return f.Chmod(mode) }
+// chmod sets the mode.
+func chmod(f *os.File, mode fs.FileMode) error { return f.Chmod(mode) }
 
-// syncDir makes a new name in dir safe, where that is possible: not in a
+// SyncDir makes a new name in dir safe, where that is possible: not in a
 // directory that may be written but not read, nor on file systems that do not
 // know it.
-func syncDir(dir string) error {
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil

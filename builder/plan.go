@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -24,29 +25,30 @@ type planner struct {
 	identify identity
 	epoch    tree.Time
 
-	root    *tree.Inode            // what goes into the root file system
-	boots   map[string]*tree.Inode // what goes into boot partitions, by mount point
-	request partition.Request
-	need    ext4.Need // of root
+	root     *tree.Inode            // what goes into the root file system
+	contents []tree.Item            // whose owners are not set yet
+	boots    map[string]*tree.Inode // what goes into boot partitions, by mount point
+	request  partition.Request
+	need     ext4.Need // of root
 
 	report Report
 }
 
-func newPlanner(s *spec.Spec, root *tree.Inode) *planner {
+// newPlanner returns a planner of s. What the report says already is what came
+// with the sources.
+func newPlanner(s *spec.Spec, src *sources, report Report) *planner {
 	seconds, _ := s.Epoch()
+	report.File, report.Format = s.Filename(), s.Format
+	report.Epoch, report.Deterministic = seconds, s.Deterministic
+	report.Seed = s.SeedUUID().String()
 	p := &planner{
 		spec:     s,
 		identify: derived(s.SeedUUID()),
 		epoch:    tree.Time{Sec: seconds},
-		root:     root,
+		root:     src.root,
+		contents: src.contents,
 		boots:    map[string]*tree.Inode{},
-		report: Report{
-			File:          s.Filename(),
-			Format:        s.Format,
-			Epoch:         seconds,
-			Deterministic: s.Deterministic,
-			Seed:          s.SeedUUID().String(),
-		},
+		report:   report,
 	}
 	if !s.Deterministic {
 		p.identify = random()
@@ -54,20 +56,26 @@ func newPlanner(s *spec.Spec, root *tree.Inode) *planner {
 	return p
 }
 
-// plan returns the disk.
-func (p *planner) plan() (*diskmap.Map, error) {
+// plan returns the disk. Once ctx is done it soon gives up.
+func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 	if err := p.makeRequest(); err != nil {
+		return nil, err
+	}
+	if err := p.finishTree(); err != nil {
 		return nil, err
 	}
 	blocks, entries := tree.Usage(p.root, p.request.Compat != partition.Older)
 	if err := p.split(); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	var err error
 	if p.need, err = ext4.Measure(p.root, p.rootOptions(0)); err != nil {
 		return nil, err
 	}
-	table, root, err := p.planRoot(blocks, entries)
+	table, root, err := p.planRoot(ctx, blocks, entries)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +86,7 @@ func (p *planner) plan() (*diskmap.Map, error) {
 		case part.Role == partition.Root:
 			p.reportRoot(table, part, root)
 			parts[part.Number] = root.Map()
-		case part.MountPoint != "":
+		case p.boots[part.MountPoint] != nil:
 			m, err := p.planFAT(table, part)
 			if err != nil {
 				return nil, err
@@ -87,6 +95,13 @@ func (p *planner) plan() (*diskmap.Map, error) {
 		}
 	}
 	return table.Map(parts)
+}
+
+// finishTree adds to the tree what depends on the disk's layout, and then sets
+// the owners of contents, as the reference does. The size of the disk is not
+// known here, nor need it be: all identifiers are.
+func (p *planner) finishTree() error {
+	return tree.Own(p.root, p.contents)
 }
 
 // makeRequest says what the table must be, but for the disk's size.
@@ -116,8 +131,12 @@ func (p *planner) bootSize() (int64, error) {
 }
 
 // split moves what lies below the mount points of boot partitions out of the
-// root's tree. The mount points stay.
+// root's tree. The mount points stay. The image of a store alone has no mount
+// points, so that its boot partitions stay empty, as with the reference.
 func (p *planner) split() error {
+	if p.spec.OnlyNixStore {
+		return nil
+	}
 	smallest, err := partition.MinDiskSize(p.request, 0)
 	if err != nil {
 		return err
@@ -133,7 +152,7 @@ func (p *planner) split() error {
 			continue
 		}
 		if p.boots[part.MountPoint], err = tree.Split(p.root, part.MountPoint, p.epoch); err != nil {
-			return fmt.Errorf("partitionTableType %s has a partition on %s: %w", p.request.Layout, part.MountPoint, err)
+			return fmt.Errorf("%s: %s has a partition on %s: %w", p.spec.Called("partitionTableType"), p.request.Layout, part.MountPoint, err)
 		}
 	}
 	return nil
@@ -141,7 +160,7 @@ func (p *planner) split() error {
 
 // planRoot chooses the size of the disk and plans the root file system on it.
 // blocks and entries are what tree.Usage counts of all files.
-func (p *planner) planRoot(blocks, entries int64) (*partition.Table, *ext4.FileSystem, error) {
+func (p *planner) planRoot(ctx context.Context, blocks, entries int64) (*partition.Table, *ext4.FileSystem, error) {
 	p.report.DiskSizeMode = p.spec.DiskSize.String()
 	if p.spec.DiskSize.Mode == spec.DiskSizeFixed {
 		p.report.DiskSizeMode = "fixed"
@@ -152,6 +171,9 @@ func (p *planner) planRoot(blocks, entries int64) (*partition.Table, *ext4.FileS
 		return nil, nil, err
 	}
 	for disk := first; ; {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
 		table, root, err := p.planRootOn(disk, freeInodes)
 		var space *ext4.NoSpaceError
 		switch {
@@ -174,7 +196,7 @@ func (p *planner) firstSize(blocks, entries int64) (int64, error) {
 		return 0, err
 	}
 	if additional > diskmap.MaxSize {
-		return 0, fmt.Errorf("additionalSpace: %d bytes are more than a disk can have (%d)", additional, int64(diskmap.MaxSize))
+		return 0, fmt.Errorf("%s: %d bytes are more than a disk can have (%d)", p.spec.Called("additionalSpace"), additional, int64(diskmap.MaxSize))
 	}
 	opts := p.rootOptions(0)
 	opts.Inodes = p.need.Inodes + freeInodes
@@ -191,8 +213,18 @@ func (p *planner) firstSize(blocks, entries int64) (int64, error) {
 	}
 	reserved := partition.Reserved(p.request.Layout, p.request.BootSize, p.request.Compat)
 	auto := autoSize(blocks, entries, additional, reserved, p.request.Compat == partition.Older)
+	auto.Additions = p.additions()
 	p.report.AutoSize = &auto
 	return max(auto.FormulaBytes, smallest), nil
+}
+
+// additions returns what the image has beside the files that were given, as the
+// formula counts it.
+func (p *planner) additions() (list []Addition) {
+	if s := p.report.System; s != nil && s.DatabaseBytes > 0 {
+		list = append(list, Addition{"database of the Nix store", contentBytes((s.DatabaseBytes+sizeBlock-1)/sizeBlock, 1)})
+	}
+	return list
 }
 
 // noteRaise tells that the formula's size was too small, if it was.
@@ -202,8 +234,8 @@ func (p *planner) noteRaise(disk int64) {
 		return
 	}
 	auto.Raised = true
-	p.note("diskSize: the automatic size of make-disk-image.nix is %d MiB, which cannot hold the files with %d %% of the root file system and %d inodes free; raised to %d MiB",
-		auto.FormulaBytes/mebibyte, freePercent, freeInodes, disk/mebibyte)
+	p.note("%s: the automatic size of make-disk-image.nix is %d MiB, which cannot hold the files with %d %% of the root file system and %d inodes free; raised to %d MiB",
+		p.spec.Called("diskSize"), auto.FormulaBytes/mebibyte, freePercent, freeInodes, disk/mebibyte)
 }
 
 func (p *planner) note(format string, args ...any) {
@@ -241,7 +273,7 @@ func (p *planner) rootError(err error, disk int64) error {
 	var space *ext4.NoSpaceError
 	switch {
 	case !errors.As(err, &space):
-		return fmt.Errorf("diskSize: %d MiB: root file system: %w", disk/mebibyte, err)
+		return fmt.Errorf("%s: %d MiB: root file system: %w", p.spec.Called("diskSize"), disk/mebibyte, err)
 	case p.spec.DiskSize.Mode != spec.DiskSizeFixed:
 		return err // a larger one is tried
 	}
@@ -249,7 +281,7 @@ func (p *planner) rootError(err error, disk int64) error {
 	if size, err := partition.MinDiskSize(p.request, space.EnoughBytes); err == nil && space.EnoughBytes > 0 {
 		enough = fmt.Sprintf("; a disk of %d MiB would do", size/mebibyte)
 	}
-	return fmt.Errorf("diskSize: %d MiB are too small for the root file system: %w%s", disk/mebibyte, err, enough)
+	return fmt.Errorf("%s: %d MiB are too small for the root file system: %w%s", p.spec.Called("diskSize"), disk/mebibyte, err, enough)
 }
 
 // reportRoot describes the root file system.
@@ -276,7 +308,7 @@ func (p *planner) reportRoot(table *partition.Table, part partition.Partition, f
 func (p *planner) rootOptions(size int64) ext4.Options {
 	opts := ext4.Options{
 		Size:         size / 1024 * 1024,
-		Label:        p.spec.Label,
+		Label:        p.spec.VolumeLabel(),
 		UUID:         p.identify(roleFSUUID),
 		HashSeed:     p.identify(roleHashSeed),
 		JournalUUID:  p.identify(roleJournalUUID),
@@ -335,7 +367,8 @@ func (p *planner) fatError(part partition.Partition, err error) error {
 	}
 	// bootSize is where the partition ends, less the MiB that rounding adds.
 	end := roundUp(part.Start*partition.SectorSize+space.Smallest, mebibyte)
-	return fmt.Errorf("bootSize: %s is too small: %w; bootSize %dM would do", part.MountPoint, err, end/mebibyte-1)
+	name := p.spec.Called("bootSize")
+	return fmt.Errorf("%s: %s is too small: %w; %s %dM would do", name, part.MountPoint, err, name, end/mebibyte-1)
 }
 
 // volumeID returns the epoch, which is what mkfs.vfat makes of

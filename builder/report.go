@@ -22,6 +22,9 @@ type Report struct {
 	// be read in place.
 	SpoolBytes int64 `json:"spoolBytes,omitempty"`
 
+	// System is the NixOS system in the image, if there is one.
+	System *System `json:"system,omitempty"`
+
 	Table partition.Table `json:"table"`
 	// FileSystems are those of the table's partitions that have one, in the
 	// order of its entries.
@@ -29,6 +32,27 @@ type Report struct {
 
 	// Notes are what the user should know: deviations from what was asked.
 	Notes []string `json:"notes,omitempty"`
+}
+
+// System describes a NixOS system and its store.
+type System struct {
+	Toplevel        string   `json:"toplevel"`           // its store path
+	Version         string   `json:"version,omitempty"`  // as boot menus show it
+	Platform        string   `json:"platform,omitempty"` // as in "x86_64-linux"
+	Channel         string   `json:"channel,omitempty"`
+	AdditionalPaths []string `json:"additionalPaths,omitempty"`
+
+	StorePaths    int        `json:"storePaths"`              // number of the store's paths
+	NarBytes      int64      `json:"narBytes"`                // size of their NARs together
+	DatabaseBytes int64      `json:"databaseBytes,omitempty"` // size of the store's database
+	Verified      bool       `json:"verified"`                // all paths have the hashes that are registered
+	Optimised     *Optimised `json:"optimised,omitempty"`
+}
+
+// Optimised says what hard links in the store have saved.
+type Optimised struct {
+	Files int64 `json:"files"` // that have no inode of their own
+	Bytes int64 `json:"bytes"`
 }
 
 // FileSystem describes the file system of a partition.

@@ -26,14 +26,26 @@ type AutoSize struct {
 	ReservedBytes   int64 `json:"reservedBytes"`   // partition table and boot partitions
 	FormulaBytes    int64 `json:"formulaBytes"`    // the disk by the reference's formula
 	Raised          bool  `json:"raised"`          // the formula's disk could not hold the content
+
+	// Additions are the parts of ContentBytes that are not the user's files.
+	Additions []Addition `json:"additions,omitempty"`
 }
+
+// Addition is something that an image has and that nobody gave as a file.
+type Addition struct {
+	What  string `json:"what"`
+	Bytes int64  `json:"bytes"` // as the formula counts it
+}
+
+// contentBytes returns what the formula makes of blocks and entries.
+func contentBytes(blocks, entries int64) int64 { return (blocks + blocksPerEntry*entries) * sizeBlock }
 
 // autoSize computes the disk's size by the reference's formula. Blocks and
 // entries are what tree.Usage counts. The older reference rounds only what is
 // not a whole MiB already, and the file system not at all.
 func autoSize(blocks, entries, additional, reserved int64, older bool) AutoSize {
 	a := AutoSize{AdditionalBytes: additional, ReservedBytes: reserved}
-	a.ContentBytes = (blocks + blocksPerEntry*entries) * sizeBlock
+	a.ContentBytes = contentBytes(blocks, entries)
 	a.FudgeBytes = a.ContentBytes * fudgePerMille / 1000
 	a.FileSystemBytes = a.ContentBytes + a.FudgeBytes
 	if !older {

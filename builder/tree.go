@@ -2,10 +2,11 @@ package builder
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"diskwright/content"
+	"diskwright/nixos"
+	"diskwright/progress"
 	"diskwright/spec"
 	"diskwright/tree"
 )
@@ -13,42 +14,80 @@ import (
 // configurationPath is where configFile goes.
 const configurationPath = "/etc/nixos/configuration.nix"
 
-// readTree returns the tree that the sources of s make: root, then contents in
-// their order, then configFile. Later ones win.
-func (b *Build) readTree(ctx context.Context, s *spec.Spec) (*tree.Inode, error) {
-	seconds, clamp := s.Epoch()
+// sources are what the disk is made of.
+type sources struct {
+	// root is the tree of all file systems together.
+	root *tree.Inode
+	// contents are in the tree. Their owners are to be set when it is
+	// complete.
+	contents []tree.Item
+}
+
+// read reads the sources of the spec: root, then contents in their order, then
+// the NixOS system, then configFile. Later ones win, but the system leaves alone
+// what is there already.
+func (b *Build) read(ctx context.Context) (*sources, error) {
+	var system *nixos.System
+	var err error
+	if b.spec.System != "" {
+		if system, err = b.readSystem(ctx); err != nil {
+			return nil, err
+		}
+		progress.Phase(b.opts.Progress, "reading tree", 0)
+	}
+	seconds, clamp := b.spec.Epoch()
 	epoch := tree.Time{Sec: seconds}
-	root, err := b.readRoot(ctx, s, epoch)
-	if err != nil {
+	if b.spec.OnlyNixStore {
+		return &sources{root: system.OnlyStore(epoch)}, nil
+	}
+	src := &sources{}
+	if src.contents, err = b.owners(ctx, system); err != nil {
 		return nil, err
 	}
-	if err := b.graftContents(ctx, root, s, epoch); err != nil {
+	if src.root, err = b.readRoot(ctx, epoch); err != nil {
+		return nil, err
+	}
+	opts := tree.GraftOptions{DirOptions: b.dirOptions(), Epoch: epoch}
+	if err := tree.Graft(ctx, src.root, src.contents, opts); err != nil {
 		return nil, err
 	}
 	if clamp {
-		tree.ClampTimes(root, epoch)
+		tree.ClampTimes(src.root, epoch)
 	}
-	return root, nil
+	// After that: store objects may be older than the epoch, and must be as
+	// they are.
+	if system != nil {
+		if err := b.graftSystem(ctx, src.root, system, epoch); err != nil {
+			return nil, err
+		}
+	}
+	if b.spec.ConfigFile != "" {
+		if err := putConfiguration(src.root, b.spec.ConfigFile, epoch); err != nil {
+			return nil, b.about("configFile", err)
+		}
+	}
+	return src, nil
 }
 
-// readRoot reads the directory or tar that s starts from.
-func (b *Build) readRoot(ctx context.Context, s *spec.Spec, epoch tree.Time) (*tree.Inode, error) {
-	switch s.Root {
+// readRoot reads the directory or tar that the spec starts from.
+func (b *Build) readRoot(ctx context.Context, epoch tree.Time) (*tree.Inode, error) {
+	path := b.spec.Root
+	switch path {
 	case "":
 		return tree.NewDir(epoch), nil
 	case "-":
-		root, spool, err := tree.FromTarStream(ctx, b.opts.Stdin, "standard input", b.tarOptions(s, epoch))
+		root, spool, err := tree.FromTarStream(ctx, b.opts.Stdin, "standard input", b.tarOptions(epoch))
 		b.keep(spool)
 		return root, err
 	}
-	fi, err := os.Stat(s.Root)
+	fi, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("root: %w", err)
+		return nil, b.about("root", err)
 	}
 	if fi.IsDir() {
-		return tree.FromDir(ctx, s.Root, b.dirOptions(s))
+		return tree.FromDir(ctx, path, b.dirOptions())
 	}
-	root, spool, err := tree.FromTar(ctx, s.Root, b.tarOptions(s, epoch))
+	root, spool, err := tree.FromTar(ctx, path, b.tarOptions(epoch))
 	b.keep(spool)
 	return root, err
 }
@@ -61,39 +100,21 @@ func (b *Build) keep(spool *tree.Spool) {
 	}
 }
 
-func (b *Build) tarOptions(s *spec.Spec, epoch tree.Time) tree.TarOptions {
+func (b *Build) tarOptions(epoch tree.Time) tree.TarOptions {
 	return tree.TarOptions{
-		RootOwned: s.Owners == spec.OwnersRoot,
-		Xattrs:    s.Xattrs,
+		RootOwned: b.spec.Owners == spec.OwnersRoot,
+		Xattrs:    b.spec.Xattrs,
 		Epoch:     epoch,
 		SpoolDir:  b.opts.Spool,
 	}
 }
 
-func (b *Build) dirOptions(s *spec.Spec) tree.DirOptions {
+func (b *Build) dirOptions() tree.DirOptions {
 	return tree.DirOptions{
-		KeepOwners: s.Owners == spec.OwnersKeep,
-		Xattrs:     s.Xattrs,
+		KeepOwners: b.spec.Owners == spec.OwnersKeep,
+		Xattrs:     b.spec.Xattrs,
 		Workers:    b.opts.Workers,
 	}
-}
-
-// graftContents puts contents and configFile over the root.
-func (b *Build) graftContents(ctx context.Context, root *tree.Inode, s *spec.Spec, epoch tree.Time) error {
-	items := make([]tree.Item, len(s.Contents))
-	for i, c := range s.Contents {
-		items[i] = tree.Item(c)
-	}
-	if err := tree.Graft(ctx, root, items, tree.GraftOptions{DirOptions: b.dirOptions(s), Epoch: epoch}); err != nil {
-		return err
-	}
-	if s.ConfigFile == "" {
-		return nil
-	}
-	if err := putConfiguration(root, s.ConfigFile, epoch); err != nil {
-		return fmt.Errorf("configFile: %w", err)
-	}
-	return nil
 }
 
 // putConfiguration puts the host's file at path where NixOS looks for its

@@ -41,10 +41,15 @@ func (d *decoder) place(at position) place {
 	return place{d.name, at}
 }
 
-// fail adds a problem and keeps Validate from looking at the parameter.
-func (d *decoder) fail(at position, parameter string, err error) {
+// report adds a problem.
+func (d *decoder) report(at position, parameter string, err error) {
 	place := d.place(at)
 	d.problems = append(d.problems, Problem{place.String(), parameter, err, place.at})
+}
+
+// fail adds a problem and keeps Validate from looking at the parameter.
+func (d *decoder) fail(at position, parameter string, err error) {
+	d.report(at, parameter, err)
 	if parameter != "" {
 		d.spec.setBroken(parameter)
 	}
@@ -140,11 +145,17 @@ func (d *decoder) assign(p *Parameter, n *node) {
 	}
 	switch field := p.field(d.spec).(type) {
 	case *bool:
-		if n.kind != boolNode {
-			d.wrongType(p, p.Name, n)
-			return
+		if value, ok := d.boolean(p, n); ok {
+			*field = value
 		}
-		*field = n.text == "true"
+	case **bool:
+		if value, ok := d.boolean(p, n); ok {
+			*field = &value
+		}
+	case **string:
+		if text, ok := d.text(p, p.Name, n); ok {
+			*field = &text
+		}
 	case *int64:
 		if n.kind != integerNode {
 			d.wrongType(p, p.Name, n)
@@ -160,6 +171,15 @@ func (d *decoder) assign(p *Parameter, n *node) {
 	default:
 		d.scalarText(p, field, n)
 	}
+}
+
+// boolean returns a value that is true or false.
+func (d *decoder) boolean(p *Parameter, n *node) (value, ok bool) {
+	if n.kind != boolNode {
+		d.wrongType(p, p.Name, n)
+		return false, false
+	}
+	return n.text == "true", true
 }
 
 // scalarText gives a value to a field that is a string of some type.
@@ -349,7 +369,10 @@ func (d *decoder) content(name string, n *node) (c Content) {
 		case "group":
 			c.Group = d.owner(key, m.value)
 		default:
-			d.fail(m.at, name, fmt.Errorf("unknown key %q%s", m.key, suggestion(m.key, contentKeys)))
+			d.report(m.at, name, fmt.Errorf("unknown key %q%s", m.key, suggestion(m.key, contentKeys)))
+			if meant := nearest(m.key, contentKeys); meant != "" {
+				d.spec.setBroken(name + "." + meant) // it is given, after a fashion
+			}
 		}
 	}
 	return c

@@ -57,7 +57,7 @@ func TestSetFlag(t *testing.T) {
 	if diff := cmp.Diff(wantContents, s.Contents); diff != "" {
 		t.Error(diff)
 	}
-	if s.Label != "five" || s.RootFSUID != "" || s.Root != "relative" || s.Seed != "" || s.Deterministic || s.MemSize != 77 ||
+	if s.VolumeLabel() != "five" || s.RootFSUID != "" || s.Root != "relative" || s.Seed != "" || s.Deterministic || s.MemSize != 77 ||
 		s.DiskSize != (DiskSize{DiskSizeFixed, 100}) || s.PartitionTableType != "efi" || s.BootSize != "64M" {
 		t.Errorf("the flags were not taken: %+v", s)
 	}

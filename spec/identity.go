@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -43,17 +42,14 @@ func ParseEpoch(text string) (int64, error) {
 	return seconds, nil
 }
 
-// parseOwner reads the number of a user or group.
-func parseOwner(text string) (uint32, error) {
-	if text == "" {
-		return 0, errors.New("not given")
-	}
+// checkOwner checks the number of a user or group where there are no names.
+func checkOwner(text string) error {
 	if digits, rest := cutDigits(text); digits == "" || rest != "" {
-		return 0, fmt.Errorf("%q is not a number; names of users and groups are not supported in this version", text)
+		return fmt.Errorf("%q is not a number; names need a NixOS system (system) that has them", text)
 	}
 	id, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || id > maxOwner {
-		return 0, fmt.Errorf("%q is larger than %d, the last number of a user or group", text, uint32(maxOwner))
+		return fmt.Errorf("%q is larger than %d, the last number of a user or group", text, uint32(maxOwner))
 	}
-	return uint32(id), nil
+	return nil
 }

@@ -99,12 +99,12 @@ func everything() *Spec {
 	s.DiskSize = DiskSize{DiskSizeFixed, 2048}
 	s.AdditionalSpace, s.BootSize = "0.5G", "100M"
 	s.PartitionTableType = partition.EFI
-	s.FSProfile, s.Label = ProfileCompatible, "übungen"
+	s.FSProfile, s.Label = ProfileCompatible, new("übungen")
 	s.RootGPUID = "11111111-2222-3333-4444-555555555555"
 	s.RootFSUID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 	s.Seed = "01234567-89ab-cdef-0123-456789ABCDEF"
 	s.Name, s.BaseName = "image", "disk"
-	s.AdditionalPaths = []string{}
+	s.AdditionalPaths, s.CopyChannel, s.InstallBootLoader = []string{}, new(false), new(false)
 	s.EFIFirmware, s.EFIVariables, s.EFISMM, s.MemSize = "/fw", "/dir/vars.fd", true, 512
 	return s
 }
@@ -146,7 +146,7 @@ func TestReadNothing(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	want := &Spec{
 		AdditionalSpace: "512M", BootSize: "256M", PartitionTableType: "legacy", Compat: "current",
-		FSType: "ext4", FSProfile: "upstream", Label: "nixos",
+		FSType: "ext4", FSProfile: "upstream",
 		Deterministic: true, RootGPUID: "F222513B-DED1-49FA-B591-20CE86A2FE7F",
 		Name: "nixos-disk-image", Format: "raw", BaseName: "nixos", MemSize: 1024,
 	}

@@ -108,6 +108,7 @@ func (p *Parameter) setDefault(s *Spec) {
 		return
 	}
 	switch field := p.field(s).(type) {
+	case **bool: // nil is the default
 	case *bool:
 		*field = p.Default.(bool)
 	case *int64:

@@ -124,7 +124,7 @@ func (k Kind) schema() object {
 func contentSchema() object {
 	owner := object{"anyOf": []any{
 		object{"type": "integer", "minimum": 0, "maximum": int64(maxOwner)},
-		object{"type": "string", "pattern": "^[0-9]+$"},
+		object{"type": "string", "minLength": 1},
 		object{"type": "null"},
 	}}
 	return object{

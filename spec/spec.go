@@ -27,6 +27,7 @@ package spec
 
 import (
 	"fmt"
+	"strings"
 
 	"diskwright/partition"
 
@@ -54,6 +55,12 @@ const (
 	// ProfileCompatible leaves out metadata_csum_seed and orphan_file, which
 	// GRUB before 2.12 and e2fsprogs before 1.47 refuse.
 	ProfileCompatible = "compatible"
+)
+
+// Labels of the root file system that nobody gave one.
+const (
+	LabelSystem = "nixos"
+	LabelStore  = "nix-store" // with OnlyNixStore
 )
 
 // FormatRaw is the one value of [Spec.Format] that this version writes.
@@ -92,9 +99,9 @@ type Spec struct {
 
 	// The root file system.
 
-	FSType    string // "ext4"; "ext3" and "ext2" without a partition table
-	FSProfile string // ProfileUpstream or ProfileCompatible
-	Label     string
+	FSType    string  // "ext4"; "ext3" and "ext2" without a partition table
+	FSProfile string  // ProfileUpstream or ProfileCompatible
+	Label     *string // nil is the default, see VolumeLabel
 
 	// Identity.
 
@@ -105,24 +112,31 @@ type Spec struct {
 
 	// The output.
 
-	Name     string
-	Format   string
-	BaseName string
+	Name               string
+	Format             string
+	BaseName           string
+	HydraBuildProducts bool
+	PostVM             string
 
-	// What a NixOS system and its boot loader need. This version refuses all
-	// values but those that ask for nothing.
+	// A NixOS system, and where its store paths are found. Paths are those of
+	// the host; they lead to store paths.
 
-	System            string
-	ClosureInfo       string
-	StoreDir          string
-	AdditionalPaths   []string
-	CopyChannel       bool
-	Channel           string
-	OnlyNixStore      bool
-	InstallBootLoader bool
+	System          string // "" is none, and then there is none of the others
+	ClosureInfo     string // "" is the database of the store
+	StoreDir        string // "" is the host's own store
+	AdditionalPaths []string
+	Channel         string
+	CopyChannel     *bool // nil is the default, see CopiesChannel
+	OnlyNixStore    bool
+	VerifyStore     bool
+	OptimiseStore   bool
+
+	// What a boot loader needs. This version refuses all values but those that
+	// ask for nothing.
+
+	InstallBootLoader *bool // nil is the default, see InstallsBootLoader
 	BootLoader        string
 	TouchEFIVars      bool
-	PostVM            string
 
 	// Accepted without effect: they are about the virtual machine that a
 	// native build does not need.
@@ -146,8 +160,8 @@ type Content struct {
 	Source string // a file or directory of the host; with '*' a pattern
 	Target string // where it goes: a path in the image
 	Mode   string // octal or symbolic; "" keeps the modes
-	User   string // numeric; "" for the default
-	Group  string // numeric; "" for the default
+	User   string // a name of the system, or a number; "" for the default
+	Group  string // a name of the system, or a number; "" for the default
 }
 
 // DiskSize is the size of the disk. The zero value is automatic.
@@ -230,10 +244,41 @@ func (s *Spec) SeedUUID() uuid.UUID {
 	return id
 }
 
-// Owner returns the numeric owner of a content's files, or ok = false if none
-// was asked for.
-func (c Content) Owner() (uid, gid uint32, ok bool) {
-	uid, errUser := parseOwner(c.User)
-	gid, errGroup := parseOwner(c.Group)
-	return uid, gid, errUser == nil && errGroup == nil
+// VolumeLabel returns the label of the root file system.
+func (s *Spec) VolumeLabel() string {
+	switch {
+	case s.Label != nil:
+		return *s.Label
+	case s.OnlyNixStore:
+		return LabelStore
+	default:
+		return LabelSystem
+	}
+}
+
+// CopiesChannel reports whether a channel goes into the image: unless it was
+// said, whether one was given.
+func (s *Spec) CopiesChannel() bool {
+	if s.CopyChannel != nil {
+		return *s.CopyChannel
+	}
+	return s.Channel != ""
+}
+
+// InstallsBootLoader reports whether a boot loader is to be installed: unless
+// it was said, whether there is something to boot.
+func (s *Spec) InstallsBootLoader() bool {
+	if s.InstallBootLoader != nil {
+		return *s.InstallBootLoader
+	}
+	return s.System != "" || s.BootLoader != ""
+}
+
+// Called returns what whoever gave a parameter its value calls it: the flag, if
+// it was one, or else the parameter as it is. For errors that come later.
+func (s *Spec) Called(parameter string) string {
+	if place := s.where(parameter); strings.HasPrefix(place.name, "--") {
+		return place.name
+	}
+	return parameter
 }

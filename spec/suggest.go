@@ -5,17 +5,23 @@ import "strings"
 // suggestion returns "; did you mean …?" with the candidate nearest to word,
 // or nothing if none is near.
 func suggestion(word string, candidates []string) string {
-	best, bestDistance := "", 0
+	best := nearest(word, candidates)
+	if best == "" {
+		return ""
+	}
+	return `; did you mean "` + best + `"?`
+}
+
+// nearest returns the candidate nearest to word, or nothing if none is near.
+func nearest(word string, candidates []string) (best string) {
+	bestDistance := 0
 	for _, c := range candidates {
 		d := editDistance(plain(word), plain(c))
 		if d <= max(1, min(len(word), len(c))/3) && (best == "" || d < bestDistance) {
 			best, bestDistance = c, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return `; did you mean "` + best + `"?`
+	return best
 }
 
 // plain removes what people mix up between styles of names: the case, hyphens

@@ -9,7 +9,8 @@ const (
 	groupFS       = "The root file system"
 	groupIdentity = "Identity and determinism"
 	groupOutput   = "The output"
-	groupNixOS    = "NixOS systems and boot loaders"
+	groupNixOS    = "NixOS systems"
+	groupBoot     = "Boot loaders"
 	groupVM       = "Without effect on native builds"
 )
 
@@ -46,10 +47,10 @@ for the ESP and ‘/boot’ for BOOT) goes into that partition.`,
   pattern. Over the root, entries replace; a directory is merged into a directory.
 - ‘mode’ is octal, such as ‘"755"’, or symbolic as rsync and chmod know it, such as
   ‘"u=rwX,go=rX"’. It applies to files and directories alike, recursively; not to symbolic links.
-- ‘user’ and ‘group’ own the files. They are numbers; names are not supported in this version. Either both
-  are given or none.
+- ‘user’ and ‘group’ own the files, and everything else that is at ‘target’ in the end, as by chown -R. They
+  are names of the users and groups of ‘system’, or numbers. Either both are given or none.
 
-As a flag: ‘--contents source=PATH,target=PATH[,mode=MODE][,user=UID,group=GID]’, or a JSON object where a
+As a flag: ‘--contents source=PATH,target=PATH[,mode=MODE][,user=USER,group=GROUP]’, or a JSON object where a
 path holds a comma.`,
 		field: func(s *Spec) any { return &s.Contents },
 	},
@@ -146,9 +147,10 @@ kernels before 5.15.`,
 		field: func(s *Spec) any { return &s.FSProfile },
 	},
 	{
-		Name: "label", Group: groupFS, Kind: KindString, Default: "nixos", State: Native,
+		Name: "label", Group: groupFS, Kind: KindString, State: Native,
+		Derived: "‘nixos’, or with ‘onlyNixStore’ ‘nix-store’",
 		Summary: "label of the root file system",
-		Detail:  "At most 16 bytes. With ‘onlyNixStore’ the default is ‘nix-store’.",
+		Detail:  "At most 16 bytes.",
 		field:   func(s *Spec) any { return &s.Label },
 	},
 
@@ -196,64 +198,105 @@ not of the rest of the specification. Images with equal seeds share these identi
 		Detail:  "‘qcow2’, ‘qcow2-compressed’, ‘vdi’ and ‘vpc’ are not in this version.",
 		field:   func(s *Spec) any { return &s.Format },
 	},
+	{
+		Name: "hydraBuildProducts", Group: groupOutput, Kind: KindBool, Default: false, State: Native,
+		Summary: "write nix-support/hydra-build-products beside the image",
+		Detail: `It has the line ‘file FORMAT-image PATH’, by which Hydra finds the image. make-disk-image.nix writes it
+always, and so does the Nix expression that takes its place; here it has to be asked for.`,
+		field: func(s *Spec) any { return &s.HydraBuildProducts },
+	},
+	{
+		Name: "postVM", Group: groupOutput, Kind: KindString, Default: "", State: Native,
+		Summary: "shell code to run when the image is complete",
+		Detail: `It is run by ‘/bin/sh -e’ in a temporary directory, when everything is in its place, with the variables ‘out’ (the
+output directory), ‘diskImage’ (the image in it) and ‘efiVars’ (empty without ‘touchEFIVars’); what it writes to
+standard output goes to standard error. If it fails, what the build has written is removed: the output directory
+with everything in it if the build has made it. Not with ‘-o -’. The name is make-disk-image.nix's; there is no VM.`,
+		field: func(s *Spec) any { return &s.PostVM },
+	},
 
 	{
-		Name: "system", Group: groupNixOS, Kind: KindPath, Nullable: true, State: NotYet,
-		Summary: "NixOS system to install: the store path of its toplevel",
-		field:   func(s *Spec) any { return &s.System },
+		Name: "system", Group: groupNixOS, Kind: KindPath, Nullable: true, State: Native,
+		Summary: "NixOS system to install: the store path of its toplevel, or a link to it",
+		Detail: `The toplevel, ‘additionalPaths’ and ‘channel’, and all that they refer to, become the image's store, with a
+database, the system's profile, and what else nixos-install makes. See [docs/nixos.md](nixos.md). ‘root’ and
+‘contents’ come first; what they have made stays, but a store with a database is an error.`,
+		field: func(s *Spec) any { return &s.System },
 	},
 	{
-		Name: "closureInfo", Group: groupNixOS, Kind: KindPath, Nullable: true, State: NotYet,
-		Summary: "closure of the system, as nixpkgs' closureInfo writes it",
-		field:   func(s *Spec) any { return &s.ClosureInfo },
+		Name: "closureInfo", Group: groupNixOS, Kind: KindPath, Nullable: true, State: Native,
+		Summary: "directory that says what store paths refer to, as nixpkgs' closureInfo makes it",
+		Detail: `Its files are ‘registration’ and ‘store-paths’. It must know everything that is to go into the image, and may know
+more. Without it, the database of the store is read (‘/nix/var/nix/db/db.sqlite’), also while Nix runs; it is not
+written.`,
+		field: func(s *Spec) any { return &s.ClosureInfo },
 	},
 	{
-		Name: "storeDir", Group: groupNixOS, Kind: KindPath, Nullable: true, State: NotYet,
-		Summary: "directory that holds the store paths on this machine",
+		Name: "storeDir", Group: groupNixOS, Kind: KindPath, Nullable: true, State: Native,
+		Summary: "where store paths lie on this machine: the root of a store, or its nix/store",
+		Detail:  "As in ‘nix --store DIR’: the path ‘/nix/store/x’ is found at ‘DIR/nix/store/x’. Without it, it is where it says.",
 		field:   func(s *Spec) any { return &s.StoreDir },
 	},
 	{
-		Name: "additionalPaths", Group: groupNixOS, Kind: KindPaths, State: NotYet,
-		Summary: "further store paths to copy into the image",
+		Name: "additionalPaths", Group: groupNixOS, Kind: KindPaths, State: Native,
+		Summary: "further store paths to put into the image's store",
+		Detail:  "As with make-disk-image.nix, nothing in the image keeps them: its first garbage collection removes them.",
 		field:   func(s *Spec) any { return &s.AdditionalPaths },
 	},
 	{
-		Name: "copyChannel", Group: groupNixOS, Kind: KindBool, Default: false, State: NotYet,
-		Summary: "put a Nix channel into the image",
-		Detail:  "Without ‘system’ the default is false (make-disk-image.nix, which always has a system: true).",
-		field:   func(s *Spec) any { return &s.CopyChannel },
-	},
-	{
-		Name: "channel", Group: groupNixOS, Kind: KindPath, Nullable: true, State: NotYet,
+		Name: "channel", Group: groupNixOS, Kind: KindPath, Nullable: true, State: Native,
 		Summary: "store path of the channel to put into the image",
+		Detail:  "It becomes the first generation of root's channels.",
 		field:   func(s *Spec) any { return &s.Channel },
 	},
 	{
-		Name: "onlyNixStore", Group: groupNixOS, Kind: KindBool, Default: false, State: NotYet,
-		Summary: "make an image of the Nix store alone",
-		field:   func(s *Spec) any { return &s.OnlyNixStore },
+		Name: "copyChannel", Group: groupNixOS, Kind: KindBool, State: Native,
+		Derived: "whether ‘channel’ is given",
+		Summary: "put the channel into the image",
+		Detail: `make-disk-image.nix makes a channel of the nixpkgs that it belongs to, unless this is false. Here it has to be
+given as ‘channel’.`,
+		field: func(s *Spec) any { return &s.CopyChannel },
 	},
 	{
-		Name: "installBootLoader", Group: groupNixOS, Kind: KindBool, Default: false, State: NotYet,
+		Name: "onlyNixStore", Group: groupNixOS, Kind: KindBool, Default: false, State: Native,
+		Summary: "make an image of the Nix store alone",
+		Detail: `The store paths lie at the top of the root file system, which is to be mounted at ‘/nix/store’, and there is nothing else:
+no database, no profile. Only with ‘system’, and not with ‘root’, ‘contents’, ‘configFile’ and ‘installBootLoader’ (which
+therefore has to be false). Boot partitions of ‘partitionTableType’ stay empty.`,
+		field: func(s *Spec) any { return &s.OnlyNixStore },
+	},
+	{
+		Name: "verifyStore", Group: groupNixOS, Kind: KindBool, Default: false, State: Native,
+		Summary: "compare every store path with its hash before anything is written",
+		Detail: `All files of the store are read once more, in parallel. What is not as it is registered is an error that names the
+path and both hashes.`,
+		field: func(s *Spec) any { return &s.VerifyStore },
+	},
+	{
+		Name: "optimiseStore", Group: groupNixOS, Kind: KindBool, Default: false, State: Native,
+		Summary: "make hard links of equal files in the store",
+		Detail: `As ‘nix-store --optimise’ does, of which the image's Nix does not know, however: it finds equal files anew
+when it optimises. Whether the host's store is optimised makes no difference.`,
+		field: func(s *Spec) any { return &s.OptimiseStore },
+	},
+
+	{
+		Name: "installBootLoader", Group: groupBoot, Kind: KindBool, Default: false, State: NotYet,
+		Derived: "whether ‘system’ or ‘bootLoader’ is given",
 		Summary: "install the system's boot loader",
-		Detail:  "Without ‘system’ and ‘bootLoader’ the default is false (make-disk-image.nix, which always has a system: true).",
+		Detail:  "This version needs ‘false’ with ‘system’.",
 		field:   func(s *Spec) any { return &s.InstallBootLoader },
 	},
 	{
-		Name: "bootLoader", Group: groupNixOS, Kind: KindAny, Nullable: true, State: NotYet,
+		Name: "bootLoader", Group: groupBoot, Kind: KindAny, Nullable: true, State: NotYet,
 		Summary: "boot loader to install, and its options",
 		field:   func(s *Spec) any { return &s.BootLoader },
 	},
 	{
-		Name: "touchEFIVars", Group: groupNixOS, Kind: KindBool, Default: false, State: NotYet,
+		Name: "touchEFIVars", Group: groupBoot, Kind: KindBool, Default: false, State: NotYet,
 		Summary: "write efi-vars.fd with the boot entries",
 		Detail:  "Only with the layouts hybrid, efi, efixbootldr and legacy+gpt.",
 		field:   func(s *Spec) any { return &s.TouchEFIVars },
-	},
-	{
-		Name: "postVM", Group: groupNixOS, Kind: KindString, Default: "", State: NotYet,
-		Summary: "shell code to run when the image is complete",
-		field:   func(s *Spec) any { return &s.PostVM },
 	},
 
 	{

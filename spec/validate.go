@@ -36,6 +36,10 @@ var extensions = map[string]string{
 // Filename returns the name of the image file.
 func (s *Spec) Filename() string { return s.BaseName + extensions[s.Format] }
 
+// HydraFormat returns what Hydra calls the format: the encoder's name, without
+// how it compresses.
+func (s *Spec) HydraFormat() string { return strings.TrimSuffix(s.Format, "-compressed") }
+
 // Validate checks everything that can be known without looking at a file. It
 // returns nil or [Problems]. Values that could not even be read are not
 // checked again.
@@ -43,6 +47,7 @@ func (s *Spec) Validate() error {
 	v := &validator{spec: s}
 	v.notYet()
 	v.tree()
+	v.system()
 	v.disk()
 	v.fileSystem()
 	v.identity()
@@ -107,7 +112,11 @@ func around(parameter string) iter.Seq[string] {
 // notYet refuses what a later version will do.
 func (v *validator) notYet() {
 	for _, p := range table {
-		if p.State == NotYet && p.asks(v.spec) {
+		switch {
+		case p.State != NotYet || !p.asks(v.spec):
+		case p.Name == "installBootLoader" && v.spec.InstallBootLoader == nil:
+			v.fail(p.Name, "with system the default is true, as in make-disk-image.nix, which is %s; give false", notSupported)
+		default:
 			v.fail(p.Name, "%s", notSupported)
 		}
 	}
@@ -118,6 +127,9 @@ const notSupported = "not supported in this version"
 // asks reports whether a parameter's value asks for anything: whether it is
 // not false, empty or null.
 func (p *Parameter) asks(s *Spec) bool {
+	if p.Name == "installBootLoader" {
+		return s.InstallsBootLoader()
+	}
 	value := reflect.ValueOf(p.field(s)).Elem()
 	if value.Kind() == reflect.Slice {
 		return value.Len() > 0
@@ -138,7 +150,7 @@ func (v *validator) choice(name, value string) bool {
 func (v *validator) tree() {
 	s := v.spec
 	if s.Root == "" && len(s.Contents) == 0 && s.ConfigFile == "" && !s.broken["root"] && !s.broken["contents"] && !v.asksForSystem() {
-		v.fail("root", "nothing to put into the image; give a directory or a tar, or contents")
+		v.fail("root", "nothing to put into the image; give a directory or a tar, contents, or a NixOS system")
 	}
 	for _, name := range []string{"root", "configFile"} {
 		v.noNUL(name, getText(lookup(name).field(s)))
@@ -154,10 +166,49 @@ func (v *validator) tree() {
 	}
 }
 
-// asksForSystem reports whether the content is to come from a part that is not
-// built yet: then it is that part that is missing, not the root.
+// ofSystem are the parameters that say something about a system's store.
+var ofSystem = []string{"closureInfo", "storeDir", "additionalPaths", "channel", "copyChannel", "onlyNixStore", "verifyStore", "optimiseStore"}
+
+// asksForSystem reports whether the content is to come from a NixOS system:
+// then it is that which is missing, if anything is, not the root.
 func (v *validator) asksForSystem() bool {
-	return v.spec.System != "" || v.spec.ClosureInfo != "" || v.spec.OnlyNixStore || len(v.spec.AdditionalPaths) > 0
+	return v.spec.System != "" || v.spec.broken["system"] || v.firstOfSystem() != ""
+}
+
+// firstOfSystem returns the first of the parameters that make no sense without
+// a system and that asks for something, or nothing.
+func (v *validator) firstOfSystem() string {
+	for _, name := range ofSystem {
+		p := lookup(name)
+		if name == "copyChannel" && !v.spec.CopiesChannel() {
+			continue
+		}
+		if p.asks(v.spec) {
+			return name
+		}
+	}
+	return ""
+}
+
+// system checks what there is about a NixOS system.
+func (v *validator) system() {
+	s := v.spec
+	for _, name := range []string{"system", "closureInfo", "storeDir", "channel"} {
+		v.noNUL(name, getText(lookup(name).field(s)))
+	}
+	for i, path := range s.AdditionalPaths {
+		v.noNUL(fmt.Sprintf("additionalPaths[%d]", i), path)
+	}
+	if name := v.firstOfSystem(); name != "" && s.System == "" && !s.broken["system"] {
+		v.fail(name, "there is no system that it could be about; give the toplevel of a NixOS system as system")
+	}
+	if s.CopiesChannel() && s.Channel == "" && !s.broken["channel"] {
+		v.fail("copyChannel", "there is no channel to copy; give its store path as channel, or false")
+	}
+	if s.OnlyNixStore && s.Root != "" {
+		v.fail("root", "an image of the Nix store alone (onlyNixStore) has nothing else in it")
+	}
+	v.noNUL("postVM", s.PostVM)
 }
 
 func (v *validator) noNUL(name, value string) {
@@ -189,15 +240,17 @@ func (v *validator) content(name string, c Content) {
 			v.failWith(name+".mode", err)
 		}
 	}
-	if c.User != "" {
-		if _, err := parseOwner(c.User); err != nil {
-			v.failWith(name+".user", err)
-		}
-	}
-	if c.Group != "" {
-		if _, err := parseOwner(c.Group); err != nil {
-			v.failWith(name+".group", err)
-		}
+	v.owner(name+".user", c.User)
+	v.owner(name+".group", c.Group)
+}
+
+// owner checks the name or number of a user or group. A system may have any
+// name, also one of digits.
+func (v *validator) owner(name, value string) {
+	if value == "" || v.spec.System != "" || v.spec.broken["system"] {
+		v.noNUL(name, value)
+	} else if err := checkOwner(value); err != nil {
+		v.failWith(name, err)
 	}
 }
 
@@ -289,10 +342,11 @@ func (v *validator) fileSystem() {
 		v.choice("fsType", s.FSType)
 	}
 	v.choice("fsProfile", s.FSProfile)
-	if len(s.Label) > labelMax {
-		v.fail("label", "%q has %d bytes; ext4 can hold %d", s.Label, len(s.Label), labelMax)
+	label := s.VolumeLabel()
+	if len(label) > labelMax {
+		v.fail("label", "%q has %d bytes; ext4 can hold %d", label, len(label), labelMax)
 	}
-	v.noNUL("label", s.Label)
+	v.noNUL("label", label)
 }
 
 func (v *validator) identity() {
@@ -366,7 +420,7 @@ func (v *validator) assertions() {
 	if s.TouchEFIVars && !slices.Contains([]partition.Layout{partition.Hybrid, partition.EFI, partition.EFIXBOOTLDR, partition.LegacyGPT}, s.PartitionTableType) {
 		v.fail("touchEFIVars", "EFI variables can be used only with a partition table of type: hybrid, efi, efixbootldr, or legacy+gpt.")
 	}
-	if s.OnlyNixStore && (len(s.Contents) > 0 || s.ConfigFile != "" || s.InstallBootLoader) {
+	if s.OnlyNixStore && (len(s.Contents) > 0 || s.ConfigFile != "" || s.InstallsBootLoader()) {
 		v.fail("onlyNixStore", "In a only Nix store image, the contents must be empty, no configuration must be provided and no bootloader should be installed.")
 	}
 	for i, c := range s.Contents {

@@ -56,20 +56,47 @@ func TestValidate(t *testing.T) {
 		{"EFI variables with efi", func(s *Spec) { s.TouchEFIVars, s.PartitionTableType = true, partition.EFI },
 			[]string{"touchEFIVars: not supported in this version"}},
 		{"store and contents", func(s *Spec) { s.OnlyNixStore, s.ConfigFile = true, "/x" },
-			[]string{"onlyNixStore: not supported in this version", assertStore}},
+			[]string{"onlyNixStore: there is no system that it could be about; give the toplevel of a NixOS system as system",
+				"root: an image of the Nix store alone (onlyNixStore) has nothing else in it", assertStore}},
 		{"user without group", func(s *Spec) { s.Contents = []Content{{Source: "/a", Target: "b", User: "0"}} }, []string{assertOwner}},
 		{"group without user", func(s *Spec) { s.Contents = []Content{{Source: "/a", Target: "b", Group: "0"}} }, []string{assertOwner}},
 
 		// Parts that are not built yet.
 		{"later", func(s *Spec) {
-			s.System, s.ClosureInfo, s.StoreDir, s.AdditionalPaths = "/s", "/c", "/d", []string{"/p"}
-			s.CopyChannel, s.Channel, s.InstallBootLoader, s.BootLoader, s.PostVM = true, "/c", true, "{}", "true"
+			s.InstallBootLoader, s.BootLoader = new(true), "{}"
 			s.Root = ""
 		}, []string{
-			"system: not supported in this version", "closureInfo: not supported in this version", "storeDir: not supported in this version",
-			"additionalPaths: not supported in this version", "copyChannel: not supported in this version", "channel: not supported in this version",
-			"installBootLoader: not supported in this version", "bootLoader: not supported in this version", "postVM: not supported in this version",
+			"installBootLoader: not supported in this version", "bootLoader: not supported in this version",
+			"root: nothing to put into the image; give a directory or a tar, contents, or a NixOS system",
 		}},
+		{"boot loader by default", func(s *Spec) { s.System = "/s" }, []string{
+			"installBootLoader: with system the default is true, as in make-disk-image.nix, which is not supported in this version; give false"}},
+
+		// A NixOS system.
+		{"system", func(s *Spec) {
+			s.System, s.ClosureInfo, s.StoreDir, s.AdditionalPaths = "/s", "/c", "/d", []string{"/p"}
+			s.Channel, s.CopyChannel, s.VerifyStore, s.OptimiseStore = "/c", new(true), true, true
+			s.InstallBootLoader, s.PostVM, s.HydraBuildProducts, s.Root = new(false), "true", true, ""
+			s.Contents = []Content{{Source: "/a", Target: "b", User: "alice", Group: "4294967295"}} // names may be anything
+		}, nil},
+		{"only the store", func(s *Spec) { s.System, s.OnlyNixStore, s.InstallBootLoader, s.Root = "/s", true, new(false), "" }, nil},
+		{"only the store, and a boot loader", func(s *Spec) { s.System, s.OnlyNixStore, s.InstallBootLoader, s.Root = "/s", true, new(true), "" },
+			[]string{"installBootLoader: not supported in this version", assertStore}},
+		{"only the store, with contents", func(s *Spec) {
+			s.System, s.OnlyNixStore, s.InstallBootLoader, s.Root = "/s", true, new(false), ""
+			s.Contents = []Content{{Source: "/a", Target: "b"}}
+		}, []string{assertStore}},
+		{"a closure without a system", func(s *Spec) { s.ClosureInfo = "/c" }, []string{
+			"closureInfo: there is no system that it could be about; give the toplevel of a NixOS system as system"}},
+		{"a channel without a system", func(s *Spec) { s.Channel, s.CopyChannel = "/c", new(false) }, []string{
+			"channel: there is no system that it could be about; give the toplevel of a NixOS system as system"}},
+		{"no channel", func(s *Spec) { s.CopyChannel = new(false) }, nil},
+		{"a channel that is not given", func(s *Spec) { s.System, s.InstallBootLoader, s.CopyChannel = "/s", new(false), new(true) }, []string{
+			"copyChannel: there is no channel to copy; give its store path as channel, or false"}},
+		{"NUL", func(s *Spec) {
+			s.System, s.InstallBootLoader, s.AdditionalPaths, s.PostVM = "/\x00", new(false), []string{"/a", "\x00"}, "a\x00"
+		}, []string{`system: "/\x00" has a NUL byte, which no name can have`, `additionalPaths[1]: "\x00" has a NUL byte, which no name can have`,
+			`postVM: "a\x00" has a NUL byte, which no name can have`}},
 		{"no effect", func(s *Spec) { s.MemSize, s.EFIFirmware, s.EFIVariables, s.EFISMM, s.Name = 1, "/f", "/v", true, "n" }, nil},
 
 		{"format", func(s *Spec) { s.Format = "qcow2-compressed" }, []string{`format: "qcow2-compressed" is not supported in this version, which writes raw only`}},
@@ -82,7 +109,7 @@ func TestValidate(t *testing.T) {
 			`fsType: "zfs" is not supported in this version; it must be ext4, or ext3 or ext2 without a partition table`}},
 
 		// What goes in.
-		{"empty", func(s *Spec) { s.Root = "" }, []string{"root: nothing to put into the image; give a directory or a tar, or contents"}},
+		{"empty", func(s *Spec) { s.Root = "" }, []string{"root: nothing to put into the image; give a directory or a tar, contents, or a NixOS system"}},
 		{"only contents", func(s *Spec) {
 			s.Root, s.Contents = "", []Content{{Source: "/a", Target: "b", User: "0", Group: "4294967294", Mode: "755"}}
 		}, nil},
@@ -96,7 +123,7 @@ func TestValidate(t *testing.T) {
 			"contents[0].target: must be given: a path in the image",
 			`contents[1].target: "x/../../etc" has the component ".."; it must be a plain path in the image`,
 			`contents[1].mode: mode "999": "999" has "9" where one of + - = is wanted; want octal ("755", "D755,F644") or symbolic ("u+rwX,go-w") items`,
-			`contents[1].user: "root" is not a number; names of users and groups are not supported in this version`,
+			`contents[1].user: "root" is not a number; names need a NixOS system (system) that has them`,
 			`contents[1].group: "4294967295" is larger than 4294967294, the last number of a user or group`,
 			`contents[2].target: "` + strings.Repeat("n", 256) + `" has a name of more than 255 bytes`,
 			`contents[3].source: "/\x00" has a NUL byte, which no name can have`,
@@ -133,8 +160,8 @@ func TestValidate(t *testing.T) {
 			`rootFSUID: "F222513BDED149FAB59120CE86A2FE7F" is not a UUID such as F222513B-DED1-49FA-B591-20CE86A2FE7F`,
 			`seed: "urn:uuid:F222513B-DED1-49FA-B591-20CE86A2FE7F" is not a UUID such as F222513B-DED1-49FA-B591-20CE86A2FE7F`,
 		}},
-		{"label", func(s *Spec) { s.Label = "0123456789abcdef" }, nil},
-		{"long label", func(s *Spec) { s.Label = "0123456789abcdé" + "f" }, []string{`label: "0123456789abcdéf" has 17 bytes; ext4 can hold 16`}},
+		{"label", func(s *Spec) { s.Label = new("0123456789abcdef") }, nil},
+		{"long label", func(s *Spec) { s.Label = new("0123456789abcdé" + "f") }, []string{`label: "0123456789abcdéf" has 17 bytes; ext4 can hold 16`}},
 		{"epoch", func(s *Spec) { s.SourceDateEpoch = "1980-01-01" }, []string{
 			`SOURCE_DATE_EPOCH: "1980-01-01" is not a time; it must be the seconds since 1970 in decimal digits`}},
 		{"epoch of 2446", func(s *Spec) { s.SourceDateEpoch = "15032385536" }, []string{
@@ -195,7 +222,7 @@ func TestValidateLayout(t *testing.T) {
 // What could not be read is not complained of twice, and does not hide the
 // rest.
 func TestProblemsTogether(t *testing.T) {
-	s, err := read(t, "a.yaml", "rot: x\nlabel: 5\nfsType: xfs\ncontents:\n- {source: a, target: b, user: 1, group: [], mode: 5}\n- {source: a, target: .., mode: x}\ndiskSize: huge\n")
+	s, err := read(t, "a.yaml", "rot: x\nlabel: 5\nfsType: xfs\ncontents:\n- {source: a, target: b, user: 1, group: [], mode: 5}\n- {source: a, target: .., mode: x}\n- {sorce: a, target: .., owner: x, mode: x}\ndiskSize: huge\n")
 	flag := s.SetFlag(*lookup("rootGPUID"), []string{"x"})
 	got := problems(Join(err, flag, s.Validate()))
 	want := []string{
@@ -207,7 +234,11 @@ func TestProblemsTogether(t *testing.T) {
 		`a.yaml:5:52: contents[0].mode: must be a string, in quotes, not the number 5`,
 		`a.yaml:6:23: contents[1].target: ".." has the component ".."; it must be a plain path in the image`,
 		`a.yaml:6:33: contents[1].mode: mode "x": "x" has "x" where one of + - = is wanted; want octal ("755", "D755,F644") or symbolic ("u+rwX,go-w") items`,
-		`a.yaml:7:11: diskSize: must be "auto", "min" or a whole number of MiB, not the string "huge"`,
+		`a.yaml:7:4: contents[2]: unknown key "sorce"; did you mean "source"?`,
+		`a.yaml:7:22: contents[2].target: ".." has the component ".."; it must be a plain path in the image`,
+		`a.yaml:7:26: contents[2]: unknown key "owner"`,
+		`a.yaml:7:42: contents[2].mode: mode "x": "x" has "x" where one of + - = is wanted; want octal ("755", "D755,F644") or symbolic ("u+rwX,go-w") items`,
+		`a.yaml:8:11: diskSize: must be "auto", "min" or a whole number of MiB, not the string "huge"`,
 		`--root-gpuid: "x" is not a UUID such as F222513B-DED1-49FA-B591-20CE86A2FE7F`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -242,11 +273,18 @@ func TestResolvedValues(t *testing.T) {
 	if seconds, clamp := s.Epoch(); seconds != 0 || !clamp {
 		t.Errorf("the epoch is %d, %v", seconds, clamp)
 	}
-	if uid, gid, ok := (Content{User: "0", Group: "007"}).Owner(); uid != 0 || gid != 7 || !ok {
-		t.Errorf("the owner is %d:%d, %v", uid, gid, ok)
+	if s.VolumeLabel() != "nixos" {
+		t.Errorf("the label is %q", s.VolumeLabel())
 	}
-	if _, _, ok := (Content{}).Owner(); ok {
-		t.Error("an owner that nobody gave")
+	s.OnlyNixStore = true
+	if s.VolumeLabel() != "nix-store" {
+		t.Errorf("the label of a store is %q", s.VolumeLabel())
+	}
+	if s.Label = new(""); s.VolumeLabel() != "" {
+		t.Errorf("no label is %q", s.VolumeLabel())
+	}
+	if err := s.SetFlag(*lookup("label"), []string{"x"}); err != nil || s.Called("label") != "--label" || s.Called("diskSize") != "diskSize" {
+		t.Errorf("what was given is called %q and %q, %v", s.Called("label"), s.Called("diskSize"), err)
 	}
 	if s.Filename() != "nixos.img" {
 		t.Errorf("the file is %q", s.Filename())

@@ -9,6 +9,7 @@ import (
 
 	"diskwright/builder"
 	"diskwright/progress"
+	"diskwright/spec"
 
 	"github.com/spf13/cobra"
 )
@@ -93,16 +94,24 @@ func (a *app) runBuild(ctx context.Context, opts buildOptions, args []string) er
 	if opts.spool == "" && opts.output != standardInput {
 		opts.spool = existing(opts.output)
 	}
-	build, err := a.plan(ctx, opts.workOptions, &opts.parameters, args, opts.noSync)
+	s, err := a.spec(opts.workOptions, &opts.parameters, args)
+	if err != nil {
+		return err
+	}
+	if err := checkStream(opts.output, s); err != nil {
+		return err
+	}
+	build, err := a.plan(ctx, opts.workOptions, s, opts.noSync)
 	if err != nil {
 		return err
 	}
 	defer build.Close()
 	files := []string{}
 	if opts.output == standardInput {
-		err = build.Stream(ctx, a.ui.stdout)
+		err = build.Stream(ctx, interruptibleWriter(ctx, a.ui.stdout))
 	} else {
 		files, err = build.WriteDir(ctx, opts.output)
+		a.script.flush()
 	}
 	if err != nil {
 		return err
@@ -123,6 +132,20 @@ func (a *app) checkOutput(output string) error {
 	return nil
 }
 
+// checkStream refuses what cannot be done with an image that goes to standard
+// output.
+func checkStream(output string, s *spec.Spec) error {
+	switch {
+	case output != standardInput:
+		return nil
+	case s.PostVM != "":
+		return usageError{fmt.Errorf("%s: the script needs an output directory, which there is none of with -o -", s.Called("postVM"))}
+	case s.HydraBuildProducts:
+		return usageError{fmt.Errorf("%s: the file needs an output directory, which there is none of with -o -", s.Called("hydraBuildProducts"))}
+	}
+	return nil
+}
+
 // existing returns the nearest directory that exists, of dir and those above
 // it: the place beside the output.
 func existing(dir string) string {
@@ -139,8 +162,8 @@ func (a *app) begin(opts workOptions) {
 	a.ui.json, a.ui.quiet = opts.json, opts.quiet
 }
 
-// plan plans the image that the arguments and the flags ask for.
-func (a *app) plan(ctx context.Context, opts workOptions, parameters *parameterFlags, args []string, noSync bool) (*builder.Build, error) {
+// spec returns the specification that the arguments and the flags ask for.
+func (a *app) spec(opts workOptions, parameters *parameterFlags, args []string) (*spec.Spec, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
@@ -151,14 +174,19 @@ func (a *app) plan(ctx context.Context, opts workOptions, parameters *parameterF
 	if s.Root == standardInput && a.stdinTerminal {
 		return nil, usageError{errors.New("root: standard input is a terminal, not a tar")}
 	}
-	build, err := builder.New(ctx, s, builder.Options{
-		Workers:  opts.workers,
-		Progress: a.ui.startProgress(),
-		NoSync:   noSync,
-		Spool:    opts.spool,
-		Stdin:    a.stdin,
+	return s, nil
+}
+
+// plan plans the image.
+func (a *app) plan(ctx context.Context, opts workOptions, s *spec.Spec, noSync bool) (*builder.Build, error) {
+	return builder.New(ctx, s, builder.Options{
+		Workers:      opts.workers,
+		Progress:     a.ui.startProgress(),
+		NoSync:       noSync,
+		Spool:        opts.spool,
+		Stdin:        a.stdin,
+		ScriptOutput: &a.script,
 	})
-	return build, err
 }
 
 // showBuilt says what was built. If the image is on standard output, the
@@ -181,7 +209,11 @@ func (a *app) showBuilt(report builder.Report, files []string, streamed bool) er
 		a.ui.printf("wrote %s to standard output", size)
 	default:
 		for _, file := range files {
-			a.ui.printf("wrote %q: %s", file, size)
+			if filepath.Base(file) == report.File {
+				a.ui.printf("wrote %q: %s", file, size)
+			} else {
+				a.ui.printf("wrote %q", file)
+			}
 		}
 	}
 	return nil

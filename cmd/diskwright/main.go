@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"syscall"
 
 	"diskwright/spec"
@@ -66,7 +65,8 @@ func main() {
 func run(args []string, stdin, stdout, stderr *os.File) int {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
-	a := &app{ui: newUI(stdout, stderr), stdin: interruptible(ctx, stdin), stdinTerminal: isTerminal(stdin)}
+	ui := newUI(stdout, stderr)
+	a := &app{ui: ui, script: scriptOutput{ui: ui}, stdin: interruptible(ctx, stdin), stdinTerminal: isTerminal(stdin)}
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -80,6 +80,7 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 // app is what the commands share.
 type app struct {
 	ui            *ui
+	script        scriptOutput
 	stdin         io.Reader
 	stdinTerminal bool
 	running       bool // the arguments were accepted, and a command has begun
@@ -187,37 +188,6 @@ func withSignals(parent context.Context) (ctx context.Context, stop func()) {
 		signal.Stop(signals)
 		cancel(nil)
 	}
-}
-
-// interruptible returns a reader of r that fails once ctx is done, even while
-// r makes it wait. A regular file makes nobody wait, and can be read in place
-// if it stays a file.
-func interruptible(ctx context.Context, r *os.File) io.Reader {
-	if info, err := r.Stat(); err == nil && info.Mode().IsRegular() {
-		return r
-	}
-	return &interruptibleReader{ctx: ctx, r: r}
-}
-
-type interruptibleReader struct {
-	ctx   context.Context
-	r     io.Reader
-	start sync.Once
-	pipe  *io.PipeReader
-}
-
-// Read implements io.Reader.
-func (i *interruptibleReader) Read(p []byte) (int, error) {
-	i.start.Do(func() {
-		var w *io.PipeWriter
-		i.pipe, w = io.Pipe()
-		context.AfterFunc(i.ctx, func() { w.CloseWithError(context.Cause(i.ctx)) })
-		go func() {
-			_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{i.r}, make([]byte, 1<<20))
-			w.CloseWithError(err)
-		}()
-	})
-	return i.pipe.Read(p)
 }
 
 // arguments wraps a check of positional arguments, so that its error is one of

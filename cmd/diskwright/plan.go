@@ -19,7 +19,8 @@ func newPlanCommand(a *app) *cobra.Command {
 		Short: "Show what would be built",
 		Long: `Show the disk image that build would make of SPEC and the flags: its size and
 how that came about, its partitions, and its file systems and how full they are.
-Nothing is written, and no file's content is read.
+Nothing is written, and no file's content is read unless --verify-store or
+--optimise-store ask for it.
 ` + exitStatusHelp,
 		Example: `  diskwright plan image.yaml
   diskwright plan --root ./rootfs --disk-size min --json`,
@@ -38,7 +39,11 @@ Nothing is written, and no file's content is read.
 // runPlan plans the image and shows the plan.
 func (a *app) runPlan(ctx context.Context, opts planOptions, args []string) error {
 	a.begin(opts.workOptions)
-	build, err := a.plan(ctx, opts.workOptions, &opts.parameters, args, false)
+	s, err := a.spec(opts.workOptions, &opts.parameters, args)
+	if err != nil {
+		return err
+	}
+	build, err := a.plan(ctx, opts.workOptions, s, false)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ func size(n int64) string { return fmt.Sprintf("%s\t%d", progress.Bytes(n), n) }
 func printReport(w io.Writer, r *builder.Report) error {
 	t := newTable(w)
 	printDisk(t, r)
+	printSystem(t, r.System)
 	printSize(t, r)
 	printPartitions(t, &r.Table)
 	printFileSystems(t, plannedRows(r.FileSystems))
@@ -94,6 +95,38 @@ func printDisk(t *table, r *builder.Report) {
 	t.line("  own files' time\t%s\t%d", time.Unix(r.Epoch, 0).UTC().Format(time.RFC3339), r.Epoch)
 }
 
+// printSystem says what NixOS system is in the image.
+func printSystem(t *table, s *builder.System) {
+	if s == nil {
+		return
+	}
+	t.heading("SYSTEM %s", s.Toplevel)
+	if s.Version != "" {
+		t.line("  version\t%s", show(s.Version))
+	}
+	if s.Platform != "" {
+		t.line("  platform\t%s", show(s.Platform))
+	}
+	if s.Channel != "" {
+		t.line("  channel\t%s", s.Channel)
+	}
+	for _, path := range s.AdditionalPaths {
+		t.line("  additional path\t%s", path)
+	}
+	t.flush()
+	verified := ""
+	if s.Verified {
+		verified = "\tverified"
+	}
+	t.line("  store (%d paths)\t%s%s", s.StorePaths, size(s.NarBytes), verified)
+	if s.DatabaseBytes > 0 {
+		t.line("  its database\t%s", size(s.DatabaseBytes))
+	}
+	if o := s.Optimised; o != nil {
+		t.line("  saved by hard links (%d files)\t%s", o.Files, size(o.Bytes))
+	}
+}
+
 // printSize explains the size of the disk.
 func printSize(t *table, r *builder.Report) {
 	a := r.AutoSize
@@ -102,6 +135,9 @@ func printSize(t *table, r *builder.Report) {
 	}
 	t.heading("SIZE OF THE DISK")
 	t.line("  content, in blocks of 4 KiB, and two blocks for each name\t%s", size(a.ContentBytes))
+	for _, addition := range a.Additions {
+		t.line("    of which %s\t%s", addition.What, size(addition.Bytes))
+	}
 	t.line("  + 5.2 %% for the file system's own\t%s", size(a.FudgeBytes))
 	t.line("  = root file system\t%s", size(a.FileSystemBytes))
 	t.line("  + additionalSpace\t%s", size(a.AdditionalBytes))

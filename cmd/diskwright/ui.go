@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -122,6 +123,49 @@ func (u *ui) showError(err error) {
 		e.Problems = append(e.Problems, problemEvent{p.Where, p.Parameter, p.Err.Error()})
 	}
 	u.event(e)
+}
+
+// scriptOutput shows what a script prints, line by line, also with -q: it may
+// be why the script fails.
+type scriptOutput struct {
+	ui   *ui
+	rest []byte // of a line, so far
+}
+
+// scriptEvent is a line of a script's output as --json has it.
+type scriptEvent struct {
+	Event   string `json:"event"` // "output"
+	Message string `json:"message"`
+}
+
+// Write implements io.Writer.
+func (s *scriptOutput) Write(p []byte) (int, error) {
+	s.ui.endProgress()
+	s.rest = append(s.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(s.rest, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		s.line(string(line))
+		s.rest = rest
+	}
+}
+
+// flush shows a last line that has no end.
+func (s *scriptOutput) flush() {
+	if len(s.rest) > 0 {
+		s.line(string(s.rest))
+		s.rest = nil
+	}
+}
+
+func (s *scriptOutput) line(text string) {
+	if s.ui.json {
+		s.ui.event(scriptEvent{"output", text})
+		return
+	}
+	fmt.Fprintln(s.ui.stderr, text)
 }
 
 // hintError is an error and what to do about it.

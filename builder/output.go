@@ -1,0 +1,198 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"diskwright/atomicfile"
+	"diskwright/format/raw"
+	"diskwright/progress"
+)
+
+// Stream writes the image to w, from the first byte to the last. There is no
+// output directory then, and nothing that could be in one beside the image.
+func (b *Build) Stream(ctx context.Context, w io.Writer) error {
+	if name := b.needsDir(); name != "" {
+		return fmt.Errorf("%s: there is no output directory when the image is written to a stream", b.spec.Called(name))
+	}
+	progress.Phase(b.opts.Progress, "writing", b.disk.Size())
+	return raw.WriteStream(ctx, b.disk, w, b.rawOptions())
+}
+
+// needsDir returns the parameter that only makes sense with an output
+// directory, or nothing.
+func (b *Build) needsDir() string {
+	switch {
+	case b.spec.PostVM != "":
+		return "postVM"
+	case b.spec.HydraBuildProducts:
+		return "hydraBuildProducts"
+	default:
+		return ""
+	}
+}
+
+// WriteDir writes the image and what belongs to it into the directory dir,
+// which is made if it is missing, and returns the paths of the files. A file
+// that was there before is replaced once the new one is complete. Then it runs
+// the script of the parameter postVM. After an error there is nothing that was
+// not there before.
+func (b *Build) WriteDir(ctx context.Context, dir string) (files []string, err error) {
+	o := &output{build: b, dir: filepath.Clean(dir)}
+	defer func() {
+		if err != nil {
+			o.remove()
+		}
+	}()
+	if o.made, err = makeDir(o.dir); err != nil {
+		return nil, err
+	}
+	if o.absolute, err = filepath.Abs(o.dir); err != nil {
+		return nil, err
+	}
+	if err := o.writeImage(ctx); err != nil {
+		return nil, err
+	}
+	if b.spec.HydraBuildProducts {
+		if err := o.writeHydraBuildProducts(); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.syncMade(); err != nil {
+		return nil, err
+	}
+	if b.spec.PostVM != "" {
+		if err := o.runPostVM(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return o.present(), nil
+}
+
+// output is an output directory, and what a build has put there so far.
+type output struct {
+	build    *Build
+	dir      string   // as it was given
+	absolute string   // what scripts and Hydra know it by
+	made     []string // directories that had to be made, the deepest first
+	image    string   // in dir
+	efiVars  string   // in absolute; empty if there is none
+	files    []string // complete
+	scripted bool     // a script has begun, which may have put anything there
+}
+
+// writeImage writes the image.
+func (o *output) writeImage(ctx context.Context) error {
+	b := o.build
+	o.image = filepath.Join(o.dir, b.Report.File)
+	progress.Phase(b.opts.Progress, "writing", b.disk.DataSize())
+	return o.write(o.image, func(f *os.File) error { return b.encode(ctx, f) })
+}
+
+// encode writes the disk to an empty file, in the format that was asked for.
+func (b *Build) encode(ctx context.Context, f *os.File) error {
+	return raw.WriteFile(ctx, b.disk, f, b.rawOptions())
+}
+
+func (b *Build) rawOptions() raw.Options {
+	return raw.Options{Workers: b.opts.Workers, Progress: progress.Adder(b.opts.Progress)}
+}
+
+// hydraBuildProducts is where Hydra looks for what a build has made.
+const hydraBuildProducts = "nix-support/hydra-build-products"
+
+// writeHydraBuildProducts tells Hydra of the image, in the words of the
+// reference.
+func (o *output) writeHydraBuildProducts() error {
+	path := filepath.Join(o.dir, hydraBuildProducts)
+	made, err := makeDir(filepath.Dir(path))
+	o.made = append(made, o.made...)
+	if err != nil {
+		return err
+	}
+	return o.write(path, func(f *os.File) error {
+		_, err := fmt.Fprintf(f, "file %s-image %s\n", o.build.spec.HydraFormat(), filepath.Join(o.absolute, o.build.Report.File))
+		return err
+	})
+}
+
+// write makes the file at path, which appears when it is complete.
+func (o *output) write(path string, write func(f *os.File) error) error {
+	f, err := atomicfile.Create(path, atomicfile.Options{NoSync: o.build.opts.NoSync})
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	if err := write(f.File); err != nil {
+		return err
+	}
+	o.files = append(o.files, path)
+	return f.Commit()
+}
+
+// syncMade makes the names of new directories safe on the disk.
+func (o *output) syncMade() error {
+	if o.build.opts.NoSync {
+		return nil
+	}
+	for _, dir := range o.made {
+		if err := atomicfile.SyncDir(filepath.Dir(dir)); err != nil {
+			return fmt.Errorf("%q may not be on the disk: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// present returns the files that are still there: a script may have given them
+// other names.
+func (o *output) present() (files []string) {
+	for _, file := range o.files {
+		if _, err := os.Lstat(file); err == nil {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+// remove removes what the build has put there. A directory that was not there
+// before goes when it is empty, or if a script was at work, which is a part of
+// the build, with everything in it.
+func (o *output) remove() {
+	for _, file := range o.files {
+		os.Remove(file)
+	}
+	for _, dir := range o.made {
+		if o.scripted && dir == o.dir {
+			os.RemoveAll(dir)
+		}
+		os.Remove(dir) // unless somebody else has put something there
+	}
+}
+
+// makeDir makes dir and the directories above it that are missing. It returns
+// those that it made, the deepest first, which is what an error has to remove.
+func makeDir(dir string) (made []string, err error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		if made, err = makeDir(filepath.Dir(dir)); err != nil {
+			return made, err
+		}
+	}
+	switch err := os.Mkdir(dir, 0o755); {
+	case err == nil:
+		return append([]string{dir}, made...), nil
+	case isDir(dir): // it was there, or somebody was faster
+		return made, nil
+	default:
+		return made, err
+	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

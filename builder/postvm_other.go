@@ -1,0 +1,8 @@
+//go:build !unix
+
+package builder
+
+import "os/exec"
+
+// inGroup does nothing: there are no groups of processes.
+func inGroup(*exec.Cmd) {}

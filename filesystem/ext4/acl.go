@@ -62,6 +62,32 @@ func encodeACL(value []byte) ([]byte, error) {
 	return disk, order.end()
 }
 
+// decodeACL translates an ACL from its encoding on disk to getxattr's.
+func decodeACL(disk []byte) ([]byte, error) {
+	le := binary.LittleEndian
+	if len(disk) < aclHeaderSize || le.Uint32(disk) != aclVersionOnDisk {
+		return nil, fmt.Errorf("not a POSIX ACL of version %d", aclVersionOnDisk)
+	}
+	value := le.AppendUint32(make([]byte, 0, 2*len(disk)), aclVersionXattr)
+	for entries := disk[aclHeaderSize:]; len(entries) > 0; {
+		size := aclShortSize
+		if len(entries) >= aclShortSize {
+			if tag := le.Uint16(entries); tag == aclUser || tag == aclGroup {
+				size = aclEntrySize
+			}
+		}
+		if len(entries) < size {
+			return nil, fmt.Errorf("a POSIX ACL of %d bytes, which is not whole entries", len(disk))
+		}
+		value = append(value, entries[:size]...)
+		if size == aclShortSize {
+			value = le.AppendUint32(value, aclUndefined)
+		}
+		entries = entries[size:]
+	}
+	return value, nil
+}
+
 // aclOrder checks what the kernel's posix_acl_valid does: the owner, named
 // users, the owning group, named groups, the mask (which there must be if
 // anybody is named), the others.

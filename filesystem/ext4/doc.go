@@ -1,4 +1,5 @@
-// Package ext4 plans ext4, ext3 and ext2 file systems that hold a tree.
+// Package ext4 plans ext4, ext3 and ext2 file systems that hold a tree, and reads
+// those that anybody made ([Open]).
 //
 // A file system is planned first, without reading a byte of content, and is
 // then a disk map: what lies where, with metadata that is made when it is read.
@@ -29,6 +30,14 @@
 // (directory.go, htree.go), attributes (xattr.go, acl.go) and inodes (inode.go).
 // They are placed in the map, with the data of files between them, by place.go.
 // Package ondisk encodes the structures.
+//
+// # Reading
+//
+// A [Volume] is the way back, for images of any origin: inodes, names, content
+// as maps, attributes (volume.go, volumeblocks.go, volumedir.go,
+// volumeattr.go), or all of it as a tree (volumetree.go). Images are hostile:
+// every number is bounded by what there is, and what has a wrong checksum is
+// refused, as the kernel refuses it.
 //
 // # Limits
 //

@@ -31,11 +31,13 @@ const (
 	FlagSync      uint32 = 0x00000008
 	FlagImmutable uint32 = 0x00000010
 	FlagAppend    uint32 = 0x00000020
+	FlagEncrypt   uint32 = 0x00000800
 	FlagIndex     uint32 = 0x00001000 // directory with a hash tree
 	FlagHugeFile  uint32 = 0x00040000 // i_blocks counts file system blocks
 	FlagExtents   uint32 = 0x00080000
 	FlagEAInode   uint32 = 0x00200000
 	FlagInline    uint32 = 0x10000000
+	FlagCaseFold  uint32 = 0x40000000
 )
 
 // File types in the upper bits of i_mode ("i_mode").

@@ -12,7 +12,7 @@ const (
 	SuperblockOffset = 1024
 	SuperblockSize   = 1024
 
-	superMagic    = 0xef53
+	SuperMagic    = 0xef53
 	superChecksum = 0x3fc // offset of s_checksum
 	// DynamicRevision is the s_rev_level with inode sizes and features.
 	DynamicRevision = 1
@@ -125,7 +125,7 @@ func (s *Superblock) Encode(p []byte) {
 	le.PutUint32(p[0x030:], uint32(s.WriteTime))
 	le.PutUint16(p[0x034:], s.Mounts)
 	le.PutUint16(p[0x036:], s.MaxMounts)
-	le.PutUint16(p[0x038:], superMagic)
+	le.PutUint16(p[0x038:], SuperMagic)
 	le.PutUint16(p[0x03a:], s.State)
 	le.PutUint16(p[0x03c:], s.ErrorBehaviour)
 	le.PutUint16(p[0x03e:], s.MinorRevision)
@@ -200,8 +200,8 @@ func DecodeSuperblock(p []byte) (*Superblock, error) {
 		return nil, fmt.Errorf("superblock of %d bytes instead of %d", len(p), SuperblockSize)
 	}
 	le := binary.LittleEndian
-	if magic := le.Uint16(p[0x038:]); magic != superMagic {
-		return nil, fmt.Errorf("superblock has magic %#04x instead of %#04x", magic, superMagic)
+	if magic := le.Uint16(p[0x038:]); magic != SuperMagic {
+		return nil, fmt.Errorf("superblock has magic %#04x instead of %#04x", magic, SuperMagic)
 	}
 	s := &Superblock{
 		Inodes:            le.Uint32(p[0x000:]),

@@ -72,6 +72,8 @@ var packages = map[string]string{
 	"nix-store":          "nix-bin",
 	"numfmt":             "coreutils",
 	"partx":              "util-linux",
+	"qemu-img":           "qemu-utils",
+	"qemu-io":            "qemu-utils",
 	"qemu-system-x86_64": "qemu-system-x86",
 	"resize2fs":          "e2fsprogs",
 	"setcap":             "libcap2-bin",

@@ -1,0 +1,164 @@
+// Package maps makes disk maps for tests of what writes and reads images, and
+// compares them.
+package maps
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"diskwright/content"
+	"diskwright/diskmap"
+	"diskwright/format/raw"
+)
+
+// Sizes are sizes of disks in bytes for tests: those of the goldens, a sector
+// beside the boundaries of blocks of 64 KiB, 1 MiB, 2 MiB and 32 MiB, and 4 TiB,
+// which takes other programs seconds: with DISKWRIGHT_LONG=1 also a sector less.
+func Sizes() []int64 {
+	const kib, mib = 1 << 10, 1 << 20
+	sizes := []int64{512, 4096, 64*kib - 512, 64 * kib, 64*kib + 512, 600 * mib, 1024 * mib, 2049 * mib, 5120 * mib, 4 << 40}
+	for _, edge := range []int64{mib, 2 * mib, 32 * mib, 128 * mib} {
+		sizes = append(sizes, edge-512, edge, edge+512)
+	}
+	if os.Getenv("DISKWRIGHT_LONG") != "" {
+		sizes = append(sizes, 4<<40-512)
+	}
+	return sizes
+}
+
+// Random returns a sparse disk of size bytes. It has a few MiB of data, some of
+// it compressible, some of it zeros that no map knows of, placed so that extents
+// begin, end and lie within blocks of 64 KiB, 1 MiB and 2 MiB, and at the disk's
+// end. A seed of zero has no data at all.
+func Random(t testing.TB, seed uint64, size int64) *diskmap.Map {
+	t.Helper()
+	var b diskmap.Builder
+	if seed != 0 {
+		r := rand.New(rand.NewPCG(seed, uint64(size)))
+		end := int64(0)
+		place := func(off int64, p []byte) {
+			if off >= end && off+int64(len(p)) <= size && len(p) > 0 {
+				b.Place(off, content.Bytes(p))
+				end = off + int64(len(p))
+			}
+		}
+		place(0, data(r, 512))
+		for range 40 {
+			unit := int64(64<<10) << (r.IntN(3) * 2) // 64 KiB, 256 KiB, 1 MiB
+			next := (end/unit + 1 + r.Int64N(4)) * unit
+			if r.IntN(4) == 0 && size > end {
+				next = end + r.Int64N(max(1, (size-end)/20))
+			}
+			place(max(end, next-int64(r.IntN(3))*int64(r.IntN(5000))), data(r, 1+r.IntN(1<<(3+r.IntN(16)))))
+		}
+		place(max(end, size-1000), data(r, int(min(1000, max(0, size-end)))))
+	}
+	m, err := b.Map(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// data returns n bytes: random, repetitive, or zero.
+func data(r *rand.Rand, n int) []byte {
+	p := make([]byte, n)
+	switch r.IntN(4) {
+	case 0:
+	case 1:
+		for i := range p {
+			p[i] = "diskwright "[i%11]
+		}
+	default:
+		for i := range p {
+			p[i] = byte(r.Uint32())
+		}
+	}
+	return p
+}
+
+// Raw writes m as a raw image and returns its path.
+func Raw(t testing.TB, m *diskmap.Map) string {
+	t.Helper()
+	return Write(t, "disk.img", func(f *os.File) error {
+		return raw.WriteFile(context.Background(), m, f, raw.Options{})
+	})
+}
+
+// Write has a new file of this name, in a directory of its own, written and
+// returns its path.
+func Write(t testing.TB, name string, write func(f *os.File) error) string {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := write(f); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// Open opens a file until the test ends.
+func Open(t testing.TB, path string) (f *os.File, size int64) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	fi, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, fi.Size()
+}
+
+// Equal fails the test unless both maps have the same size and bytes. What both
+// know to be holes costs nothing.
+func Equal(t testing.TB, got, want *diskmap.Map) {
+	t.Helper()
+	if got.Size() != want.Size() {
+		t.Fatalf("the disk has %d bytes, want %d", got.Size(), want.Size())
+	}
+	EqualStart(t, got, want)
+}
+
+// EqualStart is Equal for a disk that may be longer than what is wanted, and
+// has zeros there.
+func EqualStart(t testing.TB, got, want *diskmap.Map) {
+	t.Helper()
+	for _, m := range []*diskmap.Map{got, want} {
+		for e := range m.Extents(0, m.Size()) {
+			for off := e.Offset; off < e.End(); off += 1 << 20 {
+				n := min(1<<20, e.End()-off)
+				a, b := read(t, got, off, n), read(t, want, off, n)
+				if !bytes.Equal(a, b) {
+					i := 0
+					for a[i] == b[i] {
+						i++
+					}
+					t.Fatalf("byte %d of the disk is %#x, want %#x", off+int64(i), a[i], b[i])
+				}
+			}
+		}
+	}
+}
+
+// read reads zeros where the map has ended.
+func read(t testing.TB, m *diskmap.Map, off, n int64) []byte {
+	t.Helper()
+	p := make([]byte, n)
+	if off >= m.Size() {
+		return p
+	}
+	if err := content.ReadFull(m, p[:min(n, m.Size()-off)], off); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

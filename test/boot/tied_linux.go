@@ -1,0 +1,12 @@
+package boot
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// startTied starts a program that dies with this one, also when this one is killed.
+func startTied(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd.Start()
+}

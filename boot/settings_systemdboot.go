@@ -42,6 +42,10 @@ type SystemdBoot struct {
 	EDK2UEFIShell Tool               `json:"edk2-uefi-shell"`
 	Windows       map[string]Windows `json:"windows"`
 
+	// ExtraEFIDrivers are copied from paths of the image to paths of the EFI
+	// system partition.
+	ExtraEFIDrivers map[string]string `json:"extraEfiDrivers"`
+
 	BootCounting BootCounting `json:"bootCounting"`
 
 	// ExtraInstallCommands cannot run: they must be empty.
@@ -123,19 +127,26 @@ func (s *SystemdBoot) validate() error {
 	if s.DistroName == "" || strings.ContainsAny(s.DistroName, "\n\r\x00") {
 		problem("distroName is %q: want a line of text", s.DistroName)
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.ExtraFiles)) {
-		if err := checkRelative(name); err != nil {
-			problem("extraFiles: %w", err)
-		}
-		if source := s.ExtraFiles[name]; !strings.HasPrefix(source, "/") {
-			problem("extraFiles: %q comes from %q: want an absolute path of the image", name, source)
-		}
-	}
+	problems = append(problems, checkFiles("extraFiles", s.ExtraFiles), checkFiles("extraEfiDrivers", s.ExtraEFIDrivers))
 	for _, name := range slices.Sorted(maps.Keys(s.ExtraEntries)) {
 		if err := checkRelative(name); err != nil {
 			problem("extraEntries: %w", err)
 		} else if !strings.HasSuffix(name, ".conf") {
 			problem("extraEntries: %q must end in \".conf\"", name)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// checkFiles checks an option that says which files of the image go where.
+func checkFiles(option string, files map[string]string) error {
+	var problems []error
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := checkRelative(name); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", option, err))
+		}
+		if source := files[name]; !strings.HasPrefix(source, "/") {
+			problems = append(problems, fmt.Errorf("%s: %q comes from %q: want an absolute path of the image", option, name, source))
 		}
 	}
 	return errors.Join(problems...)

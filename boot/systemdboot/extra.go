@@ -31,6 +31,13 @@ func (i *installer) extra() error {
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		i.addExtra("loader/entries/"+name, content.Bytes(entries[name]))
 	}
+	for _, name := range slices.Sorted(maps.Keys(i.s.ExtraEFIDrivers)) {
+		file, _, err := i.Files.Regular(i.s.ExtraEFIDrivers[name])
+		if err != nil {
+			return fmt.Errorf("systemd-boot.extraEfiDrivers: %w", err)
+		}
+		i.out.AddFile(i.esp+"/"+name, 0o755, file.Content, i.Epoch)
+	}
 	return nil
 }
 

@@ -154,8 +154,11 @@ func (i *installer) entry(v variant) (string, error) {
 		i.out.AddText(i.boot+"/loader/entries/"+name, 0o644, text, i.Epoch)
 		return name, nil
 	}
-	text := lines("title", title, "version", version, "linux", kernel, "initrd", initrd,
-		"options", strings.TrimSuffix(options, " "), "machine-id", v.machineID, "devicetree", deviceTree, "sort-key", sortKey)
+	pairs := []string{"title", title, "version", version, "linux", kernel, "initrd", initrd}
+	for _, name := range v.ExtraInitrds {
+		pairs = append(pairs, "initrd", "/"+name)
+	}
+	text := lines(append(pairs, "options", strings.TrimSuffix(options, " "), "machine-id", v.machineID, "devicetree", deviceTree, "sort-key", sortKey)...)
 	text = strings.TrimSuffix(text, "\n")
 	name := i.contentName(text)
 	i.out.AddText(i.boot+"/loader/entries/"+name, 0o644, text, i.Epoch)

@@ -282,6 +282,55 @@ func FuzzVolume(f *testing.F) {
 	})
 }
 
+func TestLookup(t *testing.T) {
+	root := dir()
+	a := dir()
+	a.SetChild("f", file(content.Bytes("hello")))
+	a.SetChild("up", tree.NewSymlink("../a/./f", testTime))
+	a.SetChild("root", tree.NewSymlink("/", testTime))
+	a.SetChild("loop", tree.NewSymlink("loop", testTime))
+	a.SetChild("nowhere", tree.NewSymlink("/b", testTime))
+	root.SetChild("a", a)
+	m := plan(t, root, testOptions(Ext4, 8*mib)).Map()
+	v, err := Open(m, m.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path   string
+		follow bool
+		want   string // content, target, or names
+	}{
+		{"", true, "a lost+found"}, {"/", true, "a lost+found"}, {"/../..", true, "a lost+found"},
+		{"a/f", true, "hello"}, {"/a/up", true, "hello"}, {"a/up", false, "../a/./f"},
+		{"a/root/a/root/a", true, "f loop nowhere root up"}, {"a/root/a/f", false, "hello"},
+		{"a/loop", false, "loop"}, {"a/loop", true, "more than 40 symbolic links"},
+		{"a/nowhere", true, "file does not exist"}, {"a/f/g", true, "there is no directory"}, {"a/F", true, "file does not exist"},
+	} {
+		i, err := v.Lookup(c.path, c.follow)
+		var got string
+		switch {
+		case err != nil:
+			got = err.Error()
+		case i.IsDir():
+			names := []string{}
+			for _, e := range i.Entries {
+				names = append(names, e.Name)
+			}
+			got = strings.Join(names, " ")
+		default:
+			p := make([]byte, i.Size())
+			if err := content.ReadFull(i.Content, p, 0); err != nil {
+				t.Fatal(err)
+			}
+			got = string(p)
+		}
+		if got != c.want && (err == nil || !strings.Contains(got, c.want)) {
+			t.Errorf("%q, %v: %s, want %s", c.path, c.follow, got, c.want)
+		}
+	}
+}
+
 func TestNotExt(t *testing.T) {
 	for _, image := range [][]byte{nil, make([]byte, 1000), make([]byte, 1<<20)} {
 		if _, err := Open(bytes.NewReader(image), int64(len(image))); err != ErrNotExt {

@@ -3,6 +3,7 @@ package ext4
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -82,6 +83,91 @@ func (w *treeWalk) directory(n *Node, dir *tree.Inode, path string) error {
 		dir.Entries[k] = tree.Entry{Name: e.Name, Inode: child}
 	}
 	return nil
+}
+
+// Lookup returns the inode at path, as package tree has it, and its entries if it
+// is a directory, but nothing below those. Symbolic links on the way are followed
+// inside of the volume, and the last one if follow says so. What does not exist
+// is [fs.ErrNotExist].
+func (v *Volume) Lookup(path string, follow bool) (*tree.Inode, error) {
+	n, err := v.find(path, follow)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	i, err := v.treeInode(n)
+	if err != nil || !n.IsDir() {
+		return i, err
+	}
+	for e, err := range v.Entries(n) {
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", path, err)
+		}
+		child, err := v.Node(e.Inode)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %q: %w", path, e.Name, err)
+		}
+		inode, err := v.treeInode(child)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %q: %w", path, e.Name, err)
+		}
+		i.Entries = append(i.Entries, tree.Entry{Name: e.Name, Inode: inode})
+	}
+	slices.SortFunc(i.Entries, func(a, b tree.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return i, nil
+}
+
+// linksMax is how many symbolic links the kernel follows on the way of one path.
+const linksMax = 40
+
+func (v *Volume) find(path string, follow bool) (*Node, error) {
+	root, err := v.Root()
+	if err != nil {
+		return nil, err
+	}
+	way := []*Node{root} // from the root to where we are
+	links := 0
+	for rest := strings.Split(path, "/"); len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		at := way[len(way)-1]
+		if name == "" || name == "." {
+			continue
+		}
+		if !at.IsDir() {
+			return nil, fmt.Errorf("%w: there is no directory above %q", fs.ErrNotExist, name)
+		}
+		if name == ".." {
+			way = way[:max(len(way)-1, 1)]
+			continue
+		}
+		number, err := v.Find(at, name)
+		if err != nil {
+			return nil, err
+		}
+		if number == 0 {
+			return nil, fs.ErrNotExist
+		}
+		n, err := v.Node(number)
+		if err != nil {
+			return nil, err
+		}
+		if n.Mode&ondisk.ModeTypeMask != ondisk.ModeSymlink || len(rest) == 0 && !follow {
+			way = append(way, n)
+			continue
+		}
+		if links++; links > linksMax {
+			return nil, fmt.Errorf("more than %d symbolic links", linksMax)
+		}
+		target, err := v.Readlink(n)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(string(target), "/") {
+			way = way[:1]
+		}
+		rest = append(strings.Split(string(target), "/"), rest...)
+	}
+	return way[len(way)-1], nil
 }
 
 // treeInode returns the inode as package tree has it, a directory without its

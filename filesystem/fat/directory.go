@@ -25,11 +25,12 @@ const (
 
 // Attributes of an entry ([FAT] "FAT Directory Structure").
 const (
-	attrVolume  = 0x08
-	attrDir     = 0x10
-	attrArchive = 0x20
-	attrLong    = 0x0f // an entry of a long name
-	attrMask    = 0x3f
+	attrReadOnly = 0x01
+	attrVolume   = 0x08
+	attrDir      = 0x10
+	attrArchive  = 0x20
+	attrLong     = 0x0f // an entry of a long name
+	attrMask     = 0x3f
 )
 
 // directory is a planned directory.

@@ -52,11 +52,12 @@ func (v *Volume) List(dir DirEntry) ([]DirEntry, error) {
 func (v *Volume) decodeEntry(e []byte, long longName) (DirEntry, error) {
 	short := shortName(e[:shortLen])
 	d := DirEntry{
-		Name:  long.name(short.checksum()),
-		Short: short.decode(false, false),
-		Dir:   e[11]&attrDir != 0,
-		Mtime: decodeTime(le.Uint16(e[24:]), le.Uint16(e[22:])),
-		first: uint32(le.Uint16(e[26:])),
+		Name:     long.name(short.checksum()),
+		Short:    short.decode(false, false),
+		Dir:      e[11]&attrDir != 0,
+		ReadOnly: e[11]&attrReadOnly != 0,
+		Mtime:    decodeTime(le.Uint16(e[24:]), le.Uint16(e[22:])),
+		first:    uint32(le.Uint16(e[26:])),
 	}
 	if v.bits == 32 { // OS/2 has something else there in FAT12/16
 		d.first |= uint32(le.Uint16(e[20:])) << 16

@@ -1,6 +1,7 @@
 package fat
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -20,8 +21,10 @@ type DirEntry struct {
 	Name  string
 	Short string // the short name
 	Dir   bool
-	Size  int64 // of a file, in bytes
-	Mtime tree.Time
+	// ReadOnly says that it must not be written to, or removed.
+	ReadOnly bool
+	Size     int64 // of a file, in bytes
+	Mtime    tree.Time
 
 	root  bool
 	first uint32 // cluster
@@ -152,4 +155,72 @@ func (v *Volume) Walk(fn func(path string, e DirEntry) error) error {
 		}
 	}
 	return nil
+}
+
+// Tree reads all directories and returns the files as a tree, in which content
+// is read when it is asked for. FAT has no owners and no modes: all belongs to
+// root, and may be read, and be written by the owner unless it is read-only.
+func (v *Volume) Tree(ctx context.Context) (*tree.Inode, error) {
+	root := tree.NewDir(tree.Time{})
+	dirs := map[string]*tree.Inode{"": root}
+	err := v.Walk(func(path string, e DirEntry) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		i, err := v.inode(e)
+		if err != nil {
+			return fmt.Errorf("%q: %w", path, err)
+		}
+		if e.Dir {
+			dirs[path] = i
+		}
+		dir := dirs[path[:strings.LastIndexByte(path, '/')]]
+		if dir.Child(e.Name) != nil {
+			return fmt.Errorf("%q: %w", path, corrupt("a name that is there twice"))
+		}
+		dir.SetChild(e.Name, i)
+		return nil
+	})
+	return root, err
+}
+
+// LookupInode returns the inode at path as [Volume.Tree] has it, and its entries
+// if it is a directory, but nothing below those.
+func (v *Volume) LookupInode(path string) (*tree.Inode, error) {
+	e, err := v.Lookup(path)
+	if err != nil {
+		return nil, err
+	}
+	i, err := v.inode(e)
+	if err != nil || !e.Dir {
+		return i, err
+	}
+	list, err := v.List(e)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	for _, child := range list {
+		c, err := v.inode(child)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %q: %w", path, child.Name, err)
+		}
+		i.SetChild(child.Name, c)
+	}
+	return i, nil
+}
+
+// inode returns the inode of an entry, a directory's without its entries.
+func (v *Volume) inode(e DirEntry) (*tree.Inode, error) {
+	i := tree.NewDir(e.Mtime)
+	if !e.Dir {
+		src, err := v.Content(e)
+		if err != nil {
+			return nil, err
+		}
+		i = tree.NewFile(src, e.Mtime)
+	}
+	if e.ReadOnly {
+		i.Mode &^= 0o222
+	}
+	return i, nil
 }

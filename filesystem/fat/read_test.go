@@ -90,6 +90,48 @@ func compareVolume(t testing.TB, root *tree.Inode, v *Volume, times bool) {
 	}
 }
 
+// TestTree: the tree of a volume is that which was written, as far as FAT can
+// hold it, and a lookup finds the same.
+func TestTree(t *testing.T) {
+	root := nastyTree(t)
+	_, m := newMap(t, root, Options{Size: 64 << 20, Bits: 32})
+	v, err := Open(m, m.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := v.Tree(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compare func(path string, want, got *tree.Inode)
+	compare = func(path string, want, got *tree.Inode) {
+		one, err := v.LookupInode(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mode := tree.TypeRegular | uint32(0o644)
+		if want.IsDir() {
+			mode = tree.TypeDir | 0o755
+		}
+		if got.Mode != mode || one.Mode != mode || len(got.Entries) != len(want.Entries) || len(one.Entries) != len(want.Entries) {
+			t.Errorf("%q: %o with %d names, looked up %o with %d, want %o with %d", path,
+				got.Mode, len(got.Entries), one.Mode, len(one.Entries), mode, len(want.Entries))
+			return
+		}
+		if !bytes.Equal(readAll(t, got.Content), readAll(t, want.Content)) {
+			t.Errorf("%q: the content differs", path)
+		}
+		for _, e := range want.Entries {
+			if child := got.Child(e.Name); child == nil || one.Child(e.Name) == nil {
+				t.Errorf("%q has no %q", path, e.Name)
+			} else {
+				compare(path+"/"+e.Name, e.Inode, child)
+			}
+		}
+	}
+	compare("", root, got)
+}
+
 // TestRoundTrip reads back what was written.
 func TestRoundTrip(t *testing.T) {
 	forKinds(t, func(t *testing.T, opts Options) {

@@ -47,7 +47,31 @@ let
 
     grub = import ./boot-loader-grub.nix { inherit config lib pkgs select; };
 
-    limine = import ./boot-loader-limine.nix { inherit config lib pkgs select; };
+    limine =
+      select [
+        "additionalFiles"
+        "biosDevice"
+        "biosSupport"
+        "efiInstallAsRemovable"
+        "efiSupport"
+        "enableEditor"
+        "enrollConfig"
+        "extraConfig"
+        "extraEntries"
+        "force"
+        "maxGenerations"
+        "panicOnChecksumMismatch"
+        "partitionIndex"
+        "style"
+        "validateChecksums"
+      ] loader.limine
+      // {
+        package = "${loader.limine.package}";
+        secureBoot = select [
+          "createAndEnrollKeys"
+          "enable"
+        ] (loader.limine.secureBoot or { });
+      };
 
     generic-extlinux-compatible =
       select [

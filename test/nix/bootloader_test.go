@@ -142,3 +142,24 @@ func TestNoBootLoader(t *testing.T) {
 	// Nobody asks for the loader of an image that gets none.
 	shared(t).must(t, "nix-instantiate", "-E", standinWith(`external.enable = true;`)+"make { }")
 }
+
+func TestLimine(t *testing.T) {
+	l := settings(t, `limine = {
+		enable = true; package = pkgs.limine; enableEditor = false; maxGenerations = null; extraConfig = ""; extraEntries = "";
+		additionalFiles = { }; validateChecksums = true; panicOnChecksumMismatch = false; efiSupport = true;
+		efiInstallAsRemovable = true; biosSupport = true; biosDevice = "/dev/vda"; partitionIndex = null; enrollConfig = false; force = false;
+		secureBoot = { enable = false; createAndEnrollKeys = false; sbctl = throw "looked at"; };
+		style = {
+			wallpapers = [ ]; wallpaperStyle = "streched"; backdrop = "2F302F";
+			interface = { resolution = null; branding = "Standin"; brandingColor = null; helpHidden = false; };
+			graphicalTerminal = {
+				font = { scale = null; spacing = 2; }; palette = null; brightPalette = null; foreground = null; background = null;
+				brightForeground = null; brightBackground = null; margin = null; marginGradient = null;
+			};
+		};
+	};`, `partitionTableType = "hybrid";`).Limine
+	if l == nil || !l.EFISupport || !l.BIOS() || l.BIOSDevice != "/dev/vda" || l.MaxGenerations != nil || l.Style.Interface.Branding == nil ||
+		*l.Style.Interface.Branding != "Standin" || !strings.HasSuffix(l.Package, "-limine-8") {
+		t.Errorf("settings: %+v", l)
+	}
+}

@@ -115,14 +115,16 @@ var architectures = map[string]string{
 // says, or whatever loader there is.
 func (i *installer) architecture() (string, error) {
 	if i.System != nil {
-		for _, g := range i.System.Profiles[0].Generations {
-			cpu, _, _ := strings.Cut(g.Document.System, "-")
-			if arch, ok := architectures[cpu]; ok {
-				return arch, nil
-			}
-			return "", fmt.Errorf("systemd-boot: no loader is known for systems of %q", g.Document.System)
+		generations := i.System.Profiles[0].Generations
+		if len(generations) == 0 {
+			return "", errors.New("systemd-boot: the system has no generation in /nix/var/nix/profiles")
 		}
-		return "", errors.New("systemd-boot: the system has no generation in /nix/var/nix/profiles")
+		platform := generations[len(generations)-1].System
+		cpu, _, _ := strings.Cut(platform, "-")
+		if arch, ok := architectures[cpu]; ok {
+			return arch, nil
+		}
+		return "", fmt.Errorf("systemd-boot: no loader is known for systems of %q", platform)
 	}
 	if i.s.EFIBinary != "" {
 		name := strings.TrimSuffix(path.Base(i.s.EFIBinary), ".signed")
@@ -151,13 +153,7 @@ func (i *installer) packageDir() string {
 	case i.s.Systemd != "":
 		return i.s.Systemd + "/lib/systemd/boot/efi"
 	case i.System != nil:
-		top := i.System.Toplevel
-		for _, g := range i.System.Profiles[0].Generations {
-			if g.Top == i.System.Toplevel {
-				top = g.Top
-			}
-		}
-		return top + "/systemd/lib/systemd/boot/efi"
+		return i.System.Toplevel + "/systemd/lib/systemd/boot/efi"
 	}
 	return "/usr/lib/systemd/boot/efi"
 }

@@ -33,6 +33,7 @@ func run(m *testing.M) int {
 	}
 	os.Unsetenv("SOURCE_DATE_EPOCH")
 	defer removeShared()
+	defer removeSampled()
 	if program = os.Getenv("DISKWRIGHT"); program != "" {
 		return m.Run()
 	}

@@ -4,6 +4,7 @@ package test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,6 +128,37 @@ func TestSignals(t *testing.T) {
 		}
 		empty(t, out)
 	})
+}
+
+// Nor does it take anybody to read what is written to standard output.
+func TestSignalsWhileNobodyReads(t *testing.T) {
+	cmd := slowBuild(t, "-")
+	stdout, err := cmd.StdoutPipe() // never read
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for filled := 0; filled == 0; { // the pipe, by the first write
+		time.Sleep(10 * time.Millisecond)
+		if filled, err = unix.IoctlGetInt(int(stdout.(*os.File).Fd()), unix.TIOCINQ); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	err = wait(t, cmd)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) {
+		t.Errorf("%v, want exit status 143", err)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("it took %v to stop while nobody read", took)
+	}
 }
 
 // waitForOutput waits until the process has written into a file below dir,

@@ -1,0 +1,435 @@
+//go:build linux
+
+package test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"diskwright/boot"
+	"diskwright/boot/grub"
+	"diskwright/content"
+	"diskwright/filesystem/ext4"
+	"diskwright/filesystem/fat"
+	"diskwright/format/raw"
+	"diskwright/nixos"
+	"diskwright/nixstore"
+	"diskwright/partition"
+	qemu "diskwright/test/boot"
+	"diskwright/test/fixture"
+	"diskwright/test/oracle"
+	"diskwright/test/scratch"
+	"diskwright/tree"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+)
+
+// grubDisk is a disk with GRUB, made without the builder: a root tree, what GRUB
+// adds to it, and the places for both.
+type grubDisk struct {
+	t      *testing.T
+	table  *partition.Table
+	root   *tree.Inode
+	system *boot.System
+	disk   *boot.Disk
+}
+
+var grubEpoch = tree.Time{Sec: 1700000000}
+
+// newGRUBDisk plans a disk for a root tree.
+func newGRUBDisk(t *testing.T, layout partition.Layout, root *tree.Inode, mebibytes int64) *grubDisk {
+	t.Helper()
+	const rootUUID = "f222513b-ded1-49fa-b591-20ce86a2fe7f"
+	table, err := partition.Plan(partition.Request{
+		Layout: layout, DiskSize: mebibytes << 20, BootSize: 96 << 20,
+		Deterministic: true, RootGUID: uuid.MustParse(rootUUID),
+		Identify: func(role string) uuid.UUID { return uuid.NewSHA1(uuid.Nil, []byte(role)) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &grubDisk{t: t, table: table, root: root, disk: &boot.Disk{Table: table}}
+	for _, p := range table.Partitions {
+		switch {
+		case p.Role == partition.Root:
+			d.disk.FileSystems = append(d.disk.FileSystems, boot.FileSystem{
+				MountPoint: "/", Partition: p.Number, Type: boot.TypeExt4, UUID: rootUUID, Label: "nixos"})
+		case p.MountPoint != "":
+			d.disk.FileSystems = append(d.disk.FileSystems, boot.FileSystem{
+				MountPoint: p.MountPoint, Partition: p.Number, Type: boot.TypeFAT, UUID: fmt.Sprintf("1234-%04X", p.Number), Label: p.Label})
+		}
+	}
+	return d
+}
+
+// install installs GRUB.
+func (d *grubDisk) install(s *boot.Settings) *boot.Installation {
+	d.t.Helper()
+	oracle.Need(d.t, "grub-mkimage")
+	in, err := grub.Install(context.Background(), &boot.Request{
+		Settings: s, Files: boot.Files{Root: d.root}, System: d.system, Disk: d.disk, Epoch: grubEpoch})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return in
+}
+
+// write makes the image of the disk, with an installation or without.
+func (d *grubDisk) write(in *boot.Installation) (image string) {
+	t := d.t
+	t.Helper()
+	var fats []string
+	for _, f := range d.disk.FileSystems {
+		if f.Type == boot.TypeFAT {
+			fats = append(fats, f.MountPoint)
+		}
+	}
+	if in != nil {
+		if err := in.Apply(d.root, fats, grubEpoch); err != nil {
+			t.Fatal(err)
+		}
+		if in.BootCode != nil {
+			d.table.BootCode = in.BootCode
+		}
+	}
+	parts := map[int]content.Source{}
+	for _, f := range d.disk.FileSystems {
+		if f.Type != boot.TypeFAT {
+			continue
+		}
+		files, err := tree.Split(d.root, f.MountPoint, grubEpoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := d.table.Partitions[slices.IndexFunc(d.table.Partitions, func(p partition.Partition) bool { return p.Number == f.Partition })]
+		v, err := fat.New(files, fat.Options{Label: f.Label, VolumeID: 0x12340000 | uint32(p.Number), Size: d.table.Size(p), HiddenSectors: uint32(p.Start), Time: grubEpoch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := v.Map()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts[f.Partition] = m
+	}
+	p, _ := d.table.ByRole(partition.Root)
+	fsys, err := ext4.New(d.root, ext4.Options{Size: d.table.Size(p), Label: "nixos", UUID: uuid.MustParse(d.disk.FileSystems[len(d.disk.FileSystems)-1].UUID), Epoch: grubEpoch.Sec, ChecksumSeed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts[p.Number] = fsys.Map()
+	m, err := d.table.Map(parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image = filepath.Join(scratch.Dir(t), "disk.img")
+	f, err := os.Create(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := raw.WriteFile(context.Background(), m, f, raw.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if in != nil {
+		for _, e := range in.Embed {
+			if _, err := f.WriteAt(e.Data, e.Offset); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return image
+}
+
+// What is embedded, and what is in /boot/grub, is what Debian's grub-install
+// leaves on the same disk, to the byte.
+func TestGRUBAsGRUBInstall(t *testing.T) {
+	oracle.NeedRoot(t)
+	oracle.Need(t, "grub-install")
+	oracle.NeedFile(t, "grub-pc-bin", "/usr/lib/grub/i386-pc/boot.img")
+	for _, layout := range []partition.Layout{partition.Legacy, partition.LegacyGPT} {
+		t.Run(string(layout), func(t *testing.T) {
+			settings := boot.NewSettings(boot.GRUBName)
+			settings.GRUB.Devices = []string{"/dev/vda"}
+			settings.GRUB.HostGrub = "/usr"
+			settings.Entries = []boot.Entry{{Title: "Linux", Kernel: "/boot/vmlinuz", Options: "root=LABEL=nixos"}}
+			root := func() *tree.Inode {
+				root := tree.NewDir(grubEpoch)
+				if err := tree.PutFile(root, "/boot/vmlinuz", tree.NewFile(content.Bytes("kernel"), grubEpoch), grubEpoch); err != nil {
+					t.Fatal(err)
+				}
+				return root
+			}
+			ours := newGRUBDisk(t, layout, root(), 128)
+			our := ours.write(ours.install(settings))
+			theirs := newGRUBDisk(t, layout, root(), 128)
+			their := theirs.write(nil)
+			p, _ := ours.table.ByRole(partition.Root)
+			their, after := grubInstall(t, their, p.Number)
+
+			// Sector 0, and all that lies before the root file system: the gap, or
+			// the BIOS boot partition.
+			before := ours.table.Offset(p)
+			a, b := readRange(t, our, 0, before), readRange(t, their, 0, before)
+			for s := int64(0); s < before; s += 512 {
+				if !bytes.Equal(a[s:s+512], b[s:s+512]) {
+					t.Errorf("sector %d differs from grub-install's", s/512)
+				}
+			}
+			// What is behind it: a GPT's other copy.
+			last := ours.table.Offset(p) + ours.table.Size(p)
+			if !bytes.Equal(readRange(t, our, last, 128<<20), readRange(t, their, last, 128<<20)) {
+				t.Error("what is behind the root file system differs from grub-install's")
+			}
+
+			dir := oracle.Mount(t, our, "ext4", "ro", before, ours.table.Size(p))
+			have, want := grubFiles(t, filepath.Join(dir, "boot")), after
+			// The menu is none of grub-install's files.
+			delete(have, "grub/grub.cfg")
+			if diff := cmp.Diff(want, have); diff != "" {
+				t.Errorf("/boot (-grub-install +diskwright):\n%s", diff)
+			}
+			if len(have) < 300 {
+				t.Errorf("only %d files in /boot: want GRUB's modules and translations", len(have))
+			}
+		})
+	}
+}
+
+// grubInstall has Debian's grub-install work on an image, whose root file system
+// is in that partition, and returns what is in its /boot then.
+func grubInstall(t *testing.T, image string, root int) (string, map[string]string) {
+	t.Helper()
+	device := oracle.Loop(t, image, 0, 0)
+	oracle.Run(t, "partx", "--add", device)
+	defer deletePartitions(t, device)
+	part := fmt.Sprintf("%sp%d", device, root)
+	dir := oracle.MountDevice(t, part, "ext4", "")
+	oracle.Run(t, "grub-install", "--recheck", "--root-directory="+dir, "--target=i386-pc", device)
+	files := grubFiles(t, filepath.Join(dir, "boot"))
+	oracle.Unmount(t, dir)
+	return image, files
+}
+
+// deletePartitions takes the partitions of a loop device from the kernel, which
+// may be about to close one.
+func deletePartitions(t *testing.T, device string) {
+	t.Helper()
+	output, status := "", 0
+	for wait := 10 * time.Millisecond; wait < 10*time.Second; wait *= 2 {
+		if output, status = oracle.Exit(t, "partx", "--delete", device); status == 0 {
+			return
+		}
+		time.Sleep(wait)
+	}
+	t.Errorf("partx --delete %s: status %d\n%s", device, status, output)
+}
+
+// readRange returns the bytes of a file from first up to end.
+func readRange(t *testing.T, path string, first, end int64) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, end-first)
+	if _, err := f.ReadAt(b, first); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// grubFiles describes what is below a directory: type, mode, size and digest by
+// path.
+func grubFiles(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		fi, err := e.Info()
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(path, dir+"/")
+		files[name] = fi.Mode().String()
+		if fi.Mode().IsRegular() {
+			files[name] += fmt.Sprintf(" %d %s", fi.Size(), digest(t, path))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// fixtureDisk is a disk with a fixture, as its configuration asks for.
+func fixtureDisk(t *testing.T, layout partition.Layout, variant string) (*grubDisk, *boot.Settings) {
+	t.Helper()
+	ctx := context.Background()
+	f := fixture.Build(t, variant)
+	closure, err := nixstore.FromClosureInfo(f.ClosureInfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := nixstore.Tree(ctx, closure, f.Host(nixstore.StoreDir), nixstore.TreeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := tree.NewDir(grubEpoch)
+	s := &nixos.System{Toplevel: nixstore.Path(f.Toplevel), Closure: closure, Store: store}
+	if err := s.Graft(ctx, root, grubEpoch); err != nil {
+		t.Fatal(err)
+	}
+	d := newGRUBDisk(t, layout, root, 384)
+	if d.system, err = boot.ReadSystem(ctx, boot.Files{Root: root}, f.Toplevel, grubEpoch.Sec); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range f.Paths(t) {
+		if !strings.HasSuffix(path, "-grub-config.xml") {
+			continue
+		}
+		config, err := os.ReadFile(f.Host(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings, err := grub.ParseConfig(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d, settings
+	}
+	t.Fatalf("the fixture %s has no grub-config.xml", variant)
+	return nil, nil
+}
+
+// grubLayouts are the disks that GRUB starts.
+var grubLayouts = []struct {
+	layout    partition.Layout
+	variant   string
+	firmwares []qemu.Firmware
+}{
+	{partition.Legacy, "grub", []qemu.Firmware{qemu.BIOS}},
+	{partition.LegacyBoot, "grub", []qemu.Firmware{qemu.BIOS}},
+	{partition.LegacyGPT, "grub", []qemu.Firmware{qemu.BIOS}},
+	{partition.EFI, "grub-efi", []qemu.Firmware{qemu.UEFI}},
+	{partition.Hybrid, "grub-both", []qemu.Firmware{qemu.BIOS, qemu.UEFI}},
+}
+
+// reference is a file in a menu: its drive and its path.
+var reference = regexp.MustCompile(`(?m)^  (linux|initrd) \(\$(drive[12])\)(\S+)`)
+
+// GRUB's own readers find kernel and initial ramdisk where the menu says, and its
+// parser accepts the menu. Then firmware starts the disks; the fixture's init says
+// whether the store is whole.
+func TestGRUBStarts(t *testing.T) {
+	for _, l := range grubLayouts {
+		t.Run(string(l.layout), func(t *testing.T) {
+			t.Parallel()
+			d, settings := fixtureDisk(t, l.layout, l.variant)
+			in := d.install(settings)
+			menu := menuOf(t, in)
+			image := d.write(in)
+			checkMenu(t, menu)
+			checkReferences(t, d, image, menu, fixture.Build(t, l.variant))
+			for _, firmware := range l.firmwares {
+				t.Run(string(firmware), func(t *testing.T) {
+					long(t)
+					report := qemu.Run(t, qemu.Machine{Image: image, Firmware: firmware}).Report()
+					if report["store"] != "ok" || report["firmware"] != string(firmware) {
+						t.Errorf("the fixture reports %v", report)
+					}
+				})
+			}
+		})
+	}
+}
+
+func menuOf(t *testing.T, in *boot.Installation) string {
+	t.Helper()
+	for _, f := range in.Files {
+		if f.Path == "/boot/grub/grub.cfg" {
+			text, err := boot.ReadAll(f.Inode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(text)
+		}
+	}
+	t.Fatal("there is no menu")
+	return ""
+}
+
+func checkMenu(t *testing.T, menu string) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "grub.cfg")
+	if err := os.WriteFile(name, []byte(menu), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if output, status := oracle.Exit(t, "grub-script-check", name); status != 0 {
+		t.Errorf("grub-script-check: %s\n%s", output, menu)
+	}
+}
+
+// checkReferences has grub-fstest compare what the menu refers to with the host's
+// files.
+func checkReferences(t *testing.T, d *grubDisk, image, menu string, f *fixture.System) {
+	t.Helper()
+	found := reference.FindAllStringSubmatch(menu, -1)
+	if len(found) < 2 {
+		t.Fatalf("the menu has %d files:\n%s", len(found), menu)
+	}
+	bootFS, _ := d.disk.At("/boot")
+	table := map[partition.Scheme]string{partition.MBR: "msdos", partition.GPT: "gpt"}[d.table.Scheme]
+	seen := map[string]bool{}
+	for _, r := range found {
+		number := 0
+		switch r[2] {
+		case "drive1":
+			number = bootFS.Partition
+		case "drive2":
+			root, _ := d.disk.Mounted("/")
+			number = root.Partition
+		}
+		if seen[r[3]] {
+			continue
+		}
+		seen[r[3]] = true
+		host := f.Kernel(t)
+		if r[1] == "initrd" {
+			host = f.Initrd(t)
+		}
+		if filepath.Base(filepath.Dir(host)) != filepath.Base(filepath.Dir(r[3])) && !strings.Contains(r[3], filepath.Base(filepath.Dir(host))) {
+			continue // of a specialisation that has its own
+		}
+		file := fmt.Sprintf("(loop0,%s%d)%s", table, number, r[3])
+		if output, status := oracle.Exit(t, "grub-fstest", image, "cmp", file, host); status != 0 || output != "" {
+			t.Errorf("grub-fstest cmp %s: status %d\n%s", file, status, output)
+		}
+	}
+}
+
+// Two installations are the same.
+func TestGRUBTwice(t *testing.T) {
+	var digests []string
+	for range 2 {
+		d, settings := fixtureDisk(t, partition.Hybrid, "grub-both")
+		digests = append(digests, digest(t, d.write(d.install(settings))))
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("two images differ: %s", digests)
+	}
+}

@@ -18,11 +18,12 @@ let
   apart = map (name: toString (../. + "/${name}")) [
     ".ci"
     ".git"
-    "bench"
+    "changelog"
     "diskwright" # the program, if `make build` was here
+    "docs"
+    "examples"
     "out"
     "result"
-    "test"
   ];
   project = lib.cleanSourceWith {
     name = "diskwright";

@@ -8,11 +8,11 @@
   version ? "unstable",
 }:
 let
-  # What the program does not consist of: a change there builds nothing anew.
-  apart = [
+  # Where there is no Go: a change there builds nothing anew. Tests are not among
+  # them, because the vendored modules are those that tests need, too.
+  apart = map (name: toString (../. + "/${name}")) [
     ".ci"
     ".git"
-    "bench"
     "changelog"
     "diskwright" # the program, if `make build` was here
     "docs"
@@ -22,7 +22,6 @@ let
     "nix"
     "out"
     "result"
-    "test"
   ];
 in
 buildGoModule {
@@ -32,9 +31,7 @@ buildGoModule {
   src = lib.cleanSourceWith {
     name = "diskwright-source";
     src = ../.;
-    filter =
-      path: _:
-      !(lib.elem path (map (name: toString (../. + "/${name}")) apart)) && !(lib.hasSuffix ".img" path);
+    filter = path: _: !(lib.elem path apart) && !(lib.hasSuffix ".img" path);
   };
 
   # The hash of what `go mod vendor` makes: nix/vendor-hash calculates it, and a

@@ -1,0 +1,1 @@
+{ name ? "of nixpkgs", ... }: throw "this needs a virtual machine"

@@ -2,7 +2,9 @@ package builder
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"diskwright/nixos"
 	"diskwright/nixstore"
@@ -51,8 +53,7 @@ func (b *Build) readSystem(ctx context.Context) (*nixos.System, error) {
 	return system, nil
 }
 
-// about says which parameter an error is about, as the user knows it. An error
-// of several lines starts on its own.
+// about says which parameter an error is about, as the user knows it.
 func (b *Build) about(parameter string, err error) error {
 	return fmt.Errorf("%s: %w", b.spec.Called(parameter), err)
 }
@@ -87,7 +88,10 @@ func (b *Build) readClosure(ctx context.Context, store nixstore.Store, system *n
 	}
 	if b.spec.ClosureInfo == "" {
 		closure, err := nixstore.FromDatabase(ctx, store.Database, roots...)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, b.about("system", fmt.Errorf("%w; where Nix has no database, give closureInfo", err))
+		case err != nil:
 			return nil, b.about("system", err)
 		}
 		return closure, nil

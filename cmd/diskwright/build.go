@@ -67,7 +67,8 @@ BASENAME.img; a file of that name is replaced when the new one is complete. With
 ` + exitStatusHelp,
 		Example: `  diskwright build image.yaml -o out
   diskwright build --root ./rootfs --partition-table-type efi --disk-size min -o out
-  docker export debian | diskwright build --root - -o - > disk.img`,
+  docker export debian | diskwright build --root - -o - > disk.img
+  diskwright build --system ./result --install-boot-loader=false -o out`,
 		Args:              arguments(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: completeSpec,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -89,10 +89,10 @@ type app struct {
 func newRootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "diskwright",
-		Short: "Turn a root tree into a partitioned disk image",
-		Long: `Diskwright turns a directory or a tar into a bootable-layout disk image: partition
-table, ext4 root, FAT boot partitions. It needs no root, no virtual machine and
-no other program, and makes the same bytes every time.
+		Short: "Turn a root tree or a NixOS system into a partitioned disk image",
+		Long: `Diskwright turns a directory, a tar or a NixOS system into a bootable-layout disk
+image: partition table, ext4 root, FAT boot partitions. It needs no root, no
+virtual machine and no other program, and makes the same bytes every time.
 ` + exitStatusHelp,
 		Example: `  diskwright plan --root ./rootfs --partition-table-type efi
   diskwright build image.yaml -o out

@@ -248,3 +248,28 @@ func parseACLEntry(entry string) (aclEntry, error) {
 	}
 	return e, nil
 }
+
+// formatACL returns the text form of a list, with numbers.
+func formatACL(acl []aclEntry) string {
+	kinds := map[uint16]string{
+		aclUserObj: "user:", aclUser: "user:", aclGroupObj: "group:", aclGroup: "group:", aclMask: "mask:", aclOther: "other:",
+	}
+	var b strings.Builder
+	for n, e := range acl {
+		if n > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(kinds[e.tag])
+		if e.named() {
+			b.WriteString(strconv.FormatUint(uint64(e.id), 10))
+		}
+		b.WriteByte(':')
+		for bit, c := range []byte("rwx") {
+			if e.perm&(4>>bit) == 0 {
+				c = '-'
+			}
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}

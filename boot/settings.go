@@ -218,9 +218,7 @@ func (s *Settings) Validate() error {
 		problem(fmt.Errorf("entries: %s takes none; systemd-boot and grub do", s.Loader()))
 	}
 	for n, e := range s.Entries {
-		if err := e.validate(); err != nil {
-			problem(fmt.Errorf("entries[%d]: %w", n, err))
-		}
+		problem(prefix(fmt.Sprintf("entries[%d]", n), e.validate()))
 	}
 	switch {
 	case s.SystemdBoot != nil:
@@ -237,11 +235,20 @@ func (s *Settings) Validate() error {
 	return errors.Join(problems...)
 }
 
-func prefix(loader string, err error) error {
+// prefix says which part each of the joined errors is about.
+func prefix(part string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", loader, err)
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s: %w", part, err)
+	}
+	var each []error
+	for _, e := range joined.Unwrap() {
+		each = append(each, prefix(part, e))
+	}
+	return errors.Join(each...)
 }
 
 func (e Entry) validate() error {

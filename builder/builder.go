@@ -46,10 +46,12 @@ type Build struct {
 	// Report says what the image is.
 	Report Report
 
-	spec  *spec.Spec
-	disk  *diskmap.Map
-	opts  Options
-	spool []io.Closer
+	spec *spec.Spec
+	disk *diskmap.Map
+	// efiVars is the file with the firmware's variables, nil if there is none.
+	efiVars []byte
+	opts    Options
+	spool   []io.Closer
 }
 
 // New reads the sources of s, which must be valid, and plans the image.
@@ -78,7 +80,7 @@ func (b *Build) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.Report = p.report
+	b.Report, b.efiVars = p.report, p.efiVars
 	b.Report.DataBytes = b.disk.DataSize()
 	return nil
 }

@@ -30,6 +30,8 @@ func (b *Build) needsDir() string {
 	switch {
 	case b.spec.PostVM != "":
 		return "postVM"
+	case b.efiVars != nil:
+		return "touchEFIVars"
 	case b.spec.HydraBuildProducts:
 		return "hydraBuildProducts"
 	default:
@@ -56,6 +58,9 @@ func (b *Build) WriteDir(ctx context.Context, dir string) (files []string, err e
 		return nil, err
 	}
 	if err := o.writeImage(ctx); err != nil {
+		return nil, err
+	}
+	if err := o.writeEFIVars(); err != nil {
 		return nil, err
 	}
 	if b.spec.HydraBuildProducts {

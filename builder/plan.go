@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"diskwright/boot"
 	"diskwright/content"
 	"diskwright/diskmap"
 	"diskwright/filesystem/ext4"
@@ -29,7 +30,9 @@ type planner struct {
 	contents []tree.Item            // whose owners are not set yet
 	boots    map[string]*tree.Inode // what goes into boot partitions, by mount point
 	request  partition.Request
-	need     ext4.Need // of root
+	need     ext4.Need          // of root
+	loader   *boot.Installation // nil if no boot loader is installed
+	efiVars  []byte             // nil if none are asked for
 
 	report Report
 }
@@ -61,10 +64,12 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 	if err := p.makeRequest(); err != nil {
 		return nil, err
 	}
-	if err := p.finishTree(); err != nil {
+	// The formula for the disk's size does not count the boot loader, which the
+	// reference installs when the disk is there.
+	blocks, entries := tree.Usage(p.root, p.request.Compat != partition.Older)
+	if err := p.finishTree(ctx); err != nil {
 		return nil, err
 	}
-	blocks, entries := tree.Usage(p.root, p.request.Compat != partition.Older)
 	if err := p.split(); err != nil {
 		return nil, err
 	}
@@ -77,6 +82,10 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 	}
 	table, root, err := p.planRoot(ctx, blocks, entries)
 	if err != nil {
+		return nil, err
+	}
+	p.embed(table)
+	if p.efiVars, err = p.planEFIVars(table); err != nil {
 		return nil, err
 	}
 	p.report.Table, p.report.DiskSize = *table, table.DiskSize
@@ -100,7 +109,10 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 // finishTree adds to the tree what depends on the disk's layout, and then sets
 // the owners of contents, as the reference does. The size of the disk is not
 // known here, nor need it be: all identifiers are.
-func (p *planner) finishTree() error {
+func (p *planner) finishTree(ctx context.Context) error {
+	if err := p.installBootLoader(ctx); err != nil {
+		return err
+	}
 	return tree.Own(p.root, p.contents)
 }
 
@@ -137,18 +149,12 @@ func (p *planner) split() error {
 	if p.spec.OnlyNixStore {
 		return nil
 	}
-	smallest, err := partition.MinDiskSize(p.request, 0)
-	if err != nil {
-		return err
-	}
-	request := p.request
-	request.DiskSize = smallest
-	table, err := partition.Plan(request)
+	table, err := p.smallestTable()
 	if err != nil {
 		return err
 	}
 	for _, part := range table.Partitions {
-		if part.MountPoint == "" || part.Role == partition.Root {
+		if !hasFAT(part) {
 			continue
 		}
 		if p.boots[part.MountPoint], err = tree.Split(p.root, part.MountPoint, p.epoch); err != nil {
@@ -156,6 +162,23 @@ func (p *planner) split() error {
 		}
 	}
 	return nil
+}
+
+// smallestTable returns the table of the smallest disk, for what does not depend
+// on the size.
+func (p *planner) smallestTable() (*partition.Table, error) {
+	smallest, err := partition.MinDiskSize(p.request, 0)
+	if err != nil {
+		return nil, err
+	}
+	request := p.request
+	request.DiskSize = smallest
+	return partition.Plan(request)
+}
+
+// hasFAT reports whether a partition is a boot partition with a file system.
+func hasFAT(part partition.Partition) bool {
+	return part.MountPoint != "" && part.Role != partition.Root
 }
 
 // planRoot chooses the size of the disk and plans the root file system on it.
@@ -348,7 +371,7 @@ func (p *planner) planFAT(table *partition.Table, part partition.Partition) (*di
 		MountPoint: part.MountPoint,
 		Type:       fmt.Sprintf("fat%d", info.Bits),
 		Label:      info.Label,
-		UUID:       fmt.Sprintf("%04X-%04X", info.VolumeID>>16, info.VolumeID&0xffff),
+		UUID:       volumeName(info.VolumeID),
 		Size:       info.Size,
 		BlockSize:  info.ClusterSize,
 		Used:       info.Size - info.Free(),
@@ -371,12 +394,15 @@ func (p *planner) fatError(part partition.Partition, err error) error {
 	return fmt.Errorf("%s: %s is too small: %w; %s %dM would do", name, part.MountPoint, err, name, end/mebibyte-1)
 }
 
+// volumeName returns a volume id as blkid prints it.
+func volumeName(id uint32) string { return fmt.Sprintf("%04X-%04X", id>>16, id&0xffff) }
+
 // volumeID returns the epoch, which is what mkfs.vfat makes of
 // SOURCE_DATE_EPOCH; a second FAT has the next number.
 func (p *planner) volumeID(table *partition.Table, part partition.Partition) uint32 {
 	id := uint32(p.epoch.Sec)
 	for _, other := range table.Partitions {
-		if other.Number < part.Number && p.boots[other.MountPoint] != nil {
+		if other.Number < part.Number && hasFAT(other) {
 			id++
 		}
 	}

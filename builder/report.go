@@ -25,6 +25,9 @@ type Report struct {
 	// System is the NixOS system in the image, if there is one.
 	System *System `json:"system,omitempty"`
 
+	// BootLoader is the one that was installed, if any.
+	BootLoader *BootLoader `json:"bootLoader,omitempty"`
+
 	Table partition.Table `json:"table"`
 	// FileSystems are those of the table's partitions that have one, in the
 	// order of its entries.
@@ -53,6 +56,19 @@ type System struct {
 type Optimised struct {
 	Files int64 `json:"files"` // that have no inode of their own
 	Bytes int64 `json:"bytes"`
+}
+
+// BootLoader describes an installed boot loader.
+type BootLoader struct {
+	Name     string    `json:"name"`               // as in bootLoader
+	Detected bool      `json:"detected"`           // the system said which, and with which settings
+	EFIEntry *EFIEntry `json:"efiEntry,omitempty"` // what efi-vars.fd has, if there is one
+}
+
+// EFIEntry is a boot entry of the firmware.
+type EFIEntry struct {
+	Description string `json:"description"`
+	Path        string `json:"path"` // of the program, on the EFI system partition
 }
 
 // FileSystem describes the file system of a partition.

@@ -49,6 +49,10 @@ type Table struct {
 	// that is read has none.
 	Partitions []Partition `json:"partitions"`
 
+	// Embedded is what boot loaders have in the gap before the first partition
+	// of an MBR, or in a partition of their own.
+	Embedded []Embedded `json:"-"`
+
 	// Problems is what [Read] found to be wrong.
 	Problems []Problem `json:"problems,omitempty"`
 }
@@ -74,6 +78,13 @@ type Partition struct {
 	// that it gives to a FAT. Both are empty where there is none.
 	MountPoint string `json:"mountPoint,omitempty"`
 	Label      string `json:"label,omitempty"`
+}
+
+// Embedded is content at an offset of the disk, in bytes, that belongs to no
+// file system.
+type Embedded struct {
+	Offset  int64
+	Content content.Source
 }
 
 // Last returns the last sector.
@@ -108,6 +119,9 @@ func (t *Table) Map(parts map[int]content.Source) (*diskmap.Map, error) {
 		b.Place(0, content.Bytes(t.masterBootRecord()))
 	case GPT:
 		t.placeGPT(&b)
+	}
+	for _, e := range t.Embedded {
+		b.Place(e.Offset, e.Content)
 	}
 	placed := 0
 	for _, p := range t.Partitions {

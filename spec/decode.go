@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"diskwright/boot"
 )
 
 // decoder gives the values of a specification to the fields of a Spec. It
@@ -168,6 +170,8 @@ func (d *decoder) assign(p *Parameter, n *node) {
 		d.strings(p, field, n)
 	case *[]Content:
 		d.contents(p, field, n)
+	case **boot.Settings:
+		d.bootLoader(p, field, n)
 	default:
 		d.scalarText(p, field, n)
 	}
@@ -187,8 +191,6 @@ func (d *decoder) scalarText(p *Parameter, field any, n *node) {
 	var text string
 	var ok bool
 	switch p.Kind {
-	case KindAny:
-		text, ok = n.describe(), true
 	case KindPath:
 		text, ok = d.path(p, p.Name, n)
 	default:
@@ -203,6 +205,8 @@ func (d *decoder) scalarText(p *Parameter, field any, n *node) {
 func (d *decoder) assignNull(p *Parameter) {
 	switch field := p.field(d.spec).(type) {
 	case *[]string:
+		*field = nil
+	case **boot.Settings:
 		*field = nil
 	case *string:
 		*field = ""
@@ -251,6 +255,8 @@ func (k Kind) describe() string {
 		return "a list of strings"
 	case KindContents:
 		return "a list of mappings with source and target"
+	case KindBootLoader:
+		return `"auto" or a mapping with the settings of a boot loader`
 	default:
 		return "a string"
 	}

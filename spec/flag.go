@@ -78,6 +78,10 @@ func scalarNode(p *Parameter, text string) *node {
 		if text == "" && p.Name == "rootFSUID" {
 			n.kind = stringNode // back to the default
 		}
+	case p.Kind == KindBootLoader && strings.HasPrefix(text, "{"):
+		if settings, err := parseJSON([]byte(text)); err == nil {
+			return settings
+		}
 	case p.Kind == KindBool && (text == "true" || text == "false"):
 		n.kind = boolNode
 	case p.Kind == KindInteger:

@@ -59,6 +59,8 @@ func (p *Parameter) Placeholder() string {
 		return "PATH"
 	case KindContents:
 		return "source=PATH,target=PATH"
+	case KindBootLoader:
+		return "auto|JSON"
 	case KindChoice:
 		return "NAME"
 	default:
@@ -81,6 +83,8 @@ func (p *Parameter) typeInWords() string {
 		return "`auto`, `min` or MiB"
 	case KindUUID:
 		return "UUID"
+	case KindBootLoader:
+		return "`auto` or [settings](boot.md)"
 	default:
 		return string(p.Kind)
 	}
@@ -122,7 +126,6 @@ What this version does with a parameter:
 - **native**: what it says.
 - **without effect**: it is accepted, because specifications for make-disk-image.nix have it, and changes nothing in an
   image that is built without a virtual machine.
-- **not in this version**: a value that asks for something is an error.
 
 ## Paths
 

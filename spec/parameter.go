@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"diskwright/boot"
 )
 
 // Kind is the type of a parameter's value.
@@ -23,7 +25,8 @@ const (
 	KindStrings  Kind = "list of strings"
 	KindPaths    Kind = "list of paths"
 	KindContents Kind = "list of contents"
-	KindAny      Kind = "anything" // of parameters that are refused anyway
+	// KindBootLoader is a mapping with the settings of a boot loader, or "auto".
+	KindBootLoader Kind = "boot loader"
 )
 
 // State says what this version does with a parameter.
@@ -34,9 +37,6 @@ const (
 	Native State = "native"
 	// NoEffect parameters are accepted, and change nothing in a native build.
 	NoEffect State = "without effect"
-	// NotYet parameters belong to a part that is not built yet. A value that
-	// asks for something is an error.
-	NotYet State = "not in this version"
 )
 
 // Parameter describes a parameter: everything that its flag, its place in the
@@ -108,7 +108,7 @@ func (p *Parameter) setDefault(s *Spec) {
 		return
 	}
 	switch field := p.field(s).(type) {
-	case **bool: // nil is the default
+	case **bool, **boot.Settings: // nil is the default
 	case *bool:
 		*field = p.Default.(bool)
 	case *int64:

@@ -17,9 +17,7 @@ const uuidPattern = `^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`
 // object is a JSON object. encoding/json writes its keys in alphabetical order.
 type object map[string]any
 
-// Schema returns the JSON Schema (draft 2020-12) of a specification. The
-// schema of a parameter that this version refuses allows only the values that
-// ask for nothing.
+// Schema returns the JSON Schema (draft 2020-12) of a specification.
 func Schema() []byte {
 	properties := object{
 		"$schema": object{"type": "string", "description": "The schema that this specification follows, for editors."},
@@ -45,8 +43,6 @@ func Schema() []byte {
 func (p *Parameter) schema() object {
 	o := p.Kind.schema()
 	switch {
-	case p.State == NotYet:
-		o = p.nothingSchema()
 	case len(p.Allowed) > 0:
 		values := make([]any, 0, len(p.Allowed)+1)
 		for _, value := range p.Allowed {
@@ -56,7 +52,7 @@ func (p *Parameter) schema() object {
 			values = append(values, nil)
 		}
 		o = object{"enum": values}
-	case p.Nullable:
+	case p.Nullable && p.Kind != KindBootLoader:
 		o["type"] = []any{o["type"], "null"}
 	}
 	o["description"] = p.description()
@@ -64,18 +60,6 @@ func (p *Parameter) schema() object {
 		o["default"] = json.RawMessage(p.DefaultJSON())
 	}
 	return o
-}
-
-// nothingSchema allows what asks for nothing.
-func (p *Parameter) nothingSchema() object {
-	switch {
-	case p.Nullable:
-		return object{"type": "null"}
-	case p.IsList():
-		return object{"type": "array", "maxItems": 0}
-	default:
-		return object{"const": p.Default}
-	}
 }
 
 func (p *Parameter) description() string {
@@ -115,6 +99,8 @@ func (k Kind) schema() object {
 		}}
 	case KindContents:
 		return object{"type": "array", "items": contentSchema()}
+	case KindBootLoader:
+		return object{"anyOf": []any{object{"enum": []any{"auto", nil}}, bootLoaderSchema()}}
 	default:
 		return object{"type": "string"}
 	}

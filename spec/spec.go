@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"strings"
 
+	"diskwright/boot"
 	"diskwright/partition"
 
 	"github.com/google/uuid"
@@ -134,8 +135,8 @@ type Spec struct {
 	// What a boot loader needs. This version refuses all values but those that
 	// ask for nothing.
 
-	InstallBootLoader *bool // nil is the default, see InstallsBootLoader
-	BootLoader        string
+	InstallBootLoader *bool          // nil is the default, see InstallsBootLoader
+	BootLoader        *boot.Settings // nil is what the system itself says
 	TouchEFIVars      bool
 
 	// Accepted without effect: they are about the virtual machine that a
@@ -271,7 +272,7 @@ func (s *Spec) InstallsBootLoader() bool {
 	if s.InstallBootLoader != nil {
 		return *s.InstallBootLoader
 	}
-	return s.System != "" || s.BootLoader != ""
+	return s.System != "" || s.BootLoader != nil
 }
 
 // Called returns what whoever gave a parameter its value calls it: the flag, if

@@ -281,22 +281,36 @@ when it optimises. Whether the host's store is optimised makes no difference.`,
 	},
 
 	{
-		Name: "installBootLoader", Group: groupBoot, Kind: KindBool, Default: false, State: NotYet,
+		Name: "installBootLoader", Group: groupBoot, Kind: KindBool, Default: false, State: Native,
 		Derived: "whether ‘system’ or ‘bootLoader’ is given",
-		Summary: "install the system's boot loader",
-		Detail:  "This version needs ‘false’ with ‘system’.",
-		field:   func(s *Spec) any { return &s.InstallBootLoader },
+		Summary: "install a boot loader",
+		Detail: `Its files go into the image, its code onto the disk. A system that is not NixOS needs ‘bootLoader’ with
+‘entries’.`,
+		field: func(s *Spec) any { return &s.InstallBootLoader },
 	},
 	{
-		Name: "bootLoader", Group: groupBoot, Kind: KindAny, Nullable: true, State: NotYet,
-		Summary: "boot loader to install, and its options",
-		field:   func(s *Spec) any { return &s.BootLoader },
+		Name: "bootLoader", Group: groupBoot, Kind: KindBootLoader, Nullable: true, Default: "auto", State: Native,
+		Summary: "boot loader to install, and its settings",
+		Detail: `‘auto’ reads both from ‘system’ itself: from the installer that it would run. What is not known there is an error;
+nothing is guessed. A mapping has the shape of NixOS's ‘boot.loader’: ‘timeout’, ‘efi’, and one of ‘systemd-boot’, ‘grub’,
+‘limine’, ‘generic-extlinux-compatible’ and ‘initScript’. For a system that is not NixOS it has ‘entries’ as well. All of it
+is in [boot.md](boot.md). The flag takes ‘auto’ or the mapping in JSON.`,
+		field: func(s *Spec) any { return &s.BootLoader },
 	},
 	{
-		Name: "touchEFIVars", Group: groupBoot, Kind: KindBool, Default: false, State: NotYet,
-		Summary: "write efi-vars.fd with the boot entries",
-		Detail:  "Only with the layouts hybrid, efi, efixbootldr and legacy+gpt.",
-		field:   func(s *Spec) any { return &s.TouchEFIVars },
+		Name: "touchEFIVars", Group: groupBoot, Kind: KindBool, Default: false, State: Native,
+		Summary: "write efi-vars.fd, the firmware's variables, beside the image",
+		Detail: `With the boot entry of the loader, if it may touch variables (‘canTouchEfiVariables’) and the layout has an EFI
+system partition; otherwise it is ‘efiVariables’ as it is. Needs ‘efiVariables’ and one of the layouts hybrid, efi,
+efixbootldr and legacy+gpt. There is none with ‘onlyNixStore’.`,
+		field: func(s *Spec) any { return &s.TouchEFIVars },
+	},
+	{
+		Name: "efiVariables", Group: groupBoot, Kind: KindPath, Nullable: true, State: Native,
+		Summary: "variable store of the firmware that efi-vars.fd is made from",
+		Detail: `A file that belongs to the build of the firmware that will start the image: ‘OVMF_VARS.fd’ or the like. Without
+‘touchEFIVars’ it is not read.`,
+		field: func(s *Spec) any { return &s.EFIVariables },
 	},
 
 	{
@@ -313,12 +327,6 @@ when it optimises. Whether the host's store is optimised makes no difference.`,
 		Name: "efiFirmware", Group: groupVM, Kind: KindPath, Nullable: true, State: NoEffect,
 		Summary: "firmware of the virtual machine",
 		field:   func(s *Spec) any { return &s.EFIFirmware },
-	},
-	{
-		Name: "efiVariables", Group: groupVM, Kind: KindPath, Nullable: true, State: NoEffect,
-		Summary: "template of the firmware's variables",
-		Detail:  "Without ‘touchEFIVars’, which uses it.",
-		field:   func(s *Spec) any { return &s.EFIVariables },
 	},
 	{
 		Name: "efiSMM", Group: groupVM, Kind: KindBool, Default: false, State: NoEffect,

@@ -45,7 +45,6 @@ func (s *Spec) HydraFormat() string { return strings.TrimSuffix(s.Format, "-comp
 // checked again.
 func (s *Spec) Validate() error {
 	v := &validator{spec: s}
-	v.notYet()
 	v.tree()
 	v.system()
 	v.disk()
@@ -53,6 +52,7 @@ func (s *Spec) Validate() error {
 	v.identity()
 	v.output()
 	v.assertions()
+	v.bootLoaderRules()
 	v.layout()
 	if len(v.problems) == 0 {
 		return nil
@@ -109,27 +109,11 @@ func around(parameter string) iter.Seq[string] {
 	}
 }
 
-// notYet refuses what a later version will do.
-func (v *validator) notYet() {
-	for _, p := range table {
-		switch {
-		case p.State != NotYet || !p.asks(v.spec):
-		case p.Name == "installBootLoader" && v.spec.InstallBootLoader == nil:
-			v.fail(p.Name, "with system the default is true, as in make-disk-image.nix, which is %s; give false", notSupported)
-		default:
-			v.fail(p.Name, "%s", notSupported)
-		}
-	}
-}
-
 const notSupported = "not supported in this version"
 
 // asks reports whether a parameter's value asks for anything: whether it is
 // not false, empty or null.
 func (p *Parameter) asks(s *Spec) bool {
-	if p.Name == "installBootLoader" {
-		return s.InstallsBootLoader()
-	}
 	value := reflect.ValueOf(p.field(s)).Elem()
 	if value.Kind() == reflect.Slice {
 		return value.Len() > 0

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"diskwright/boot"
 	"diskwright/partition"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,6 +34,13 @@ const (
 	assertOwner   = "contents[0]: Contents of the disk image should set none of {user, group} or both at the same time."
 )
 
+// withEntries returns settings for a system that is not NixOS.
+func withEntries() *boot.Settings {
+	s := boot.NewSettings(boot.SystemdBootName)
+	s.Entries = []boot.Entry{{Title: "Linux", Kernel: "/vmlinuz"}}
+	return s
+}
+
 func TestValidate(t *testing.T) {
 	for _, test := range []struct {
 		what   string
@@ -52,25 +60,30 @@ func TestValidate(t *testing.T) {
 		{"no partition's GUID", func(s *Spec) { s.RootGPUID, s.PartitionTableType = uuid.Nil.String(), partition.EFI },
 			[]string{`rootGPUID: "00000000-0000-0000-0000-000000000000" stands for no partition in a GPT; give any other UUID`}},
 		{"no partition's GUID, which nobody sees", func(s *Spec) { s.RootGPUID = uuid.Nil.String() }, nil},
-		{"EFI variables", func(s *Spec) { s.TouchEFIVars = true }, []string{"touchEFIVars: not supported in this version", assertEFIVars}},
+		{"EFI variables", func(s *Spec) { s.TouchEFIVars, s.EFIVariables = true, "/v" }, []string{assertEFIVars}},
 		{"EFI variables with efi", func(s *Spec) { s.TouchEFIVars, s.PartitionTableType = true, partition.EFI },
-			[]string{"touchEFIVars: not supported in this version"}},
+			[]string{"touchEFIVars: efiVariables is missing: the variable store of the firmware, OVMF_VARS.fd or the like"}},
+		{"EFI variables with a store", func(s *Spec) {
+			s.TouchEFIVars, s.EFIVariables, s.PartitionTableType = true, "/v", partition.EFI
+		}, nil},
 		{"store and contents", func(s *Spec) { s.OnlyNixStore, s.ConfigFile = true, "/x" },
 			[]string{"onlyNixStore: there is no system that it could be about; give the toplevel of a NixOS system as system",
 				"root: an image of the Nix store alone (onlyNixStore) has nothing else in it", assertStore}},
 		{"user without group", func(s *Spec) { s.Contents = []Content{{Source: "/a", Target: "b", User: "0"}} }, []string{assertOwner}},
 		{"group without user", func(s *Spec) { s.Contents = []Content{{Source: "/a", Target: "b", Group: "0"}} }, []string{assertOwner}},
 
-		// Parts that are not built yet.
-		{"later", func(s *Spec) {
-			s.InstallBootLoader, s.BootLoader = new(true), "{}"
-			s.Root = ""
-		}, []string{
-			"installBootLoader: not supported in this version", "bootLoader: not supported in this version",
-			"root: nothing to put into the image; give a directory or a tar, contents, or a NixOS system",
-		}},
-		{"boot loader by default", func(s *Spec) { s.System = "/s" }, []string{
-			"installBootLoader: with system the default is true, as in make-disk-image.nix, which is not supported in this version; give false"}},
+		// Boot loaders.
+		{"a loader, and no content", func(s *Spec) { s.BootLoader, s.Root = withEntries(), "" }, []string{
+			"root: nothing to put into the image; give a directory or a tar, contents, or a NixOS system"}},
+		{"a loader for any system", func(s *Spec) { s.BootLoader = withEntries() }, nil},
+		{"a loader by default", func(s *Spec) { s.System = "/s" }, nil},
+		{"a loader for nothing", func(s *Spec) { s.InstallBootLoader = new(true) }, []string{
+			"installBootLoader: there is nothing to boot: give system, or bootLoader with entries"}},
+		{"a loader without a menu", func(s *Spec) { s.BootLoader = boot.NewSettings(boot.SystemdBootName) }, []string{
+			"bootLoader: entries is missing: an image without system needs what its boot menu shows"}},
+		{"a loader with two menus", func(s *Spec) { s.System, s.BootLoader = "/s", withEntries() }, []string{
+			"bootLoader: entries is for images without system: NixOS makes the menu"}},
+		{"no loader", func(s *Spec) { s.InstallBootLoader, s.BootLoader = new(false), boot.NewSettings(boot.SystemdBootName) }, nil},
 
 		// A NixOS system.
 		{"system", func(s *Spec) {
@@ -81,7 +94,7 @@ func TestValidate(t *testing.T) {
 		}, nil},
 		{"only the store", func(s *Spec) { s.System, s.OnlyNixStore, s.InstallBootLoader, s.Root = "/s", true, new(false), "" }, nil},
 		{"only the store, and a boot loader", func(s *Spec) { s.System, s.OnlyNixStore, s.InstallBootLoader, s.Root = "/s", true, new(true), "" },
-			[]string{"installBootLoader: not supported in this version", assertStore}},
+			[]string{assertStore}},
 		{"only the store, with contents", func(s *Spec) {
 			s.System, s.OnlyNixStore, s.InstallBootLoader, s.Root = "/s", true, new(false), ""
 			s.Contents = []Content{{Source: "/a", Target: "b"}}

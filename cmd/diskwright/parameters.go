@@ -63,7 +63,6 @@ func (p *parameterFlags) add(cmd *cobra.Command) {
 			flag.NoOptDefVal = "true"
 		}
 		// What is refused anyway is not worth a line of help.
-		flag.Hidden = parameter.State == spec.NotYet
 		setGroup(flag, parameter.Group)
 		p.complete(cmd, &parameter)
 	}

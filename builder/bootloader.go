@@ -1,0 +1,140 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"diskwright/boot"
+	"diskwright/boot/extlinux"
+	"diskwright/boot/grub"
+	"diskwright/boot/initscript"
+	"diskwright/boot/systemdboot"
+	"diskwright/content"
+	"diskwright/nixos"
+	"diskwright/nixstore"
+	"diskwright/partition"
+
+	"github.com/google/uuid"
+)
+
+// loaders install boot loaders, by their names in settings.
+var loaders = map[string]func(context.Context, *boot.Request) (*boot.Installation, error){
+	boot.SystemdBootName: systemdboot.Install,
+	boot.GRUBName:        grub.Install,
+	boot.ExtlinuxName:    extlinux.Install,
+	boot.InitScriptName:  initscript.Install,
+}
+
+// installBootLoader adds the boot loader's files to the tree, and takes note of
+// what else it puts on the disk.
+func (p *planner) installBootLoader(ctx context.Context) error {
+	if !p.spec.InstallsBootLoader() {
+		return nil
+	}
+	files := boot.Files{Root: p.root}
+	settings, err := p.bootSettings(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.spec.Called("system"), err)
+	}
+	if settings == nil {
+		p.note("%s: the system has no boot loader that could be installed", p.spec.Called("installBootLoader"))
+		return nil
+	}
+	install, ok := loaders[settings.Loader()]
+	if !ok {
+		return fmt.Errorf("%s: %s cannot be installed by this version", p.spec.Called("bootLoader"), settings.Loader())
+	}
+	disk, err := p.bootDisk()
+	if err != nil {
+		return err
+	}
+	request := &boot.Request{Settings: settings, Files: files, Disk: disk, Epoch: p.epoch, Identify: p.identify}
+	if s := p.report.System; s != nil {
+		if request.System, err = boot.ReadSystem(ctx, files, s.Toplevel, p.epoch.Sec); err != nil {
+			return fmt.Errorf("%s: %w", p.spec.Called("system"), err)
+		}
+	}
+	if p.loader, err = install(ctx, request); err != nil {
+		return fmt.Errorf("%s: %w", p.spec.Called("bootLoader"), err)
+	}
+	p.report.BootLoader = &BootLoader{Name: settings.Loader(), Detected: p.spec.BootLoader == nil}
+	if e := p.loader.EFIEntry; e != nil {
+		p.report.BootLoader.EFIEntry = &EFIEntry{e.Description, e.Path}
+	}
+	var fats []string
+	for _, fs := range disk.FileSystems {
+		if fs.Type == boot.TypeFAT {
+			fats = append(fats, fs.MountPoint)
+		}
+	}
+	return p.loader.Apply(p.root, fats, p.epoch)
+}
+
+// bootSettings returns the settings of the boot loader: those of the spec, or what
+// the system says. Nil is that it says it has none.
+func (p *planner) bootSettings(ctx context.Context) (*boot.Settings, error) {
+	if p.spec.BootLoader != nil {
+		return p.spec.BootLoader, nil
+	}
+	store := p.root.Lookup(nixstore.StoreDir)
+	if p.report.System == nil || store == nil {
+		return nil, errors.New("there is none to read the boot loader of")
+	}
+	return nixos.ReadBootLoader(ctx, store, nixstore.Path(p.report.System.Toplevel))
+}
+
+// bootDisk returns what boot loaders know of the disk before its size is known.
+func (p *planner) bootDisk() (*boot.Disk, error) {
+	table, err := p.smallestTable()
+	if err != nil {
+		return nil, err
+	}
+	disk := &boot.Disk{Table: table}
+	for _, part := range table.Partitions {
+		switch {
+		case part.Role == partition.Root:
+			opts := p.rootOptions(0)
+			disk.FileSystems = append(disk.FileSystems, boot.FileSystem{
+				MountPoint: "/",
+				Partition:  part.Number,
+				Type:       opts.Kind.String(),
+				UUID:       uuid.UUID(opts.UUID).String(),
+				Label:      opts.Label,
+			})
+		case hasFAT(part):
+			disk.FileSystems = append(disk.FileSystems, boot.FileSystem{
+				MountPoint: part.MountPoint,
+				Partition:  part.Number,
+				Type:       boot.TypeFAT,
+				UUID:       volumeName(p.volumeID(table, part)),
+				Label:      part.Label,
+			})
+		}
+	}
+	return disk, nil
+}
+
+// embed puts the boot loader's code onto the disk.
+func (p *planner) embed(table *partition.Table) {
+	if p.loader == nil {
+		return
+	}
+	if p.loader.BootCode != nil {
+		table.BootCode = p.loader.BootCode
+	}
+	for _, e := range p.loader.Embed {
+		table.Embedded = append(table.Embedded, partition.Embedded{Offset: e.Offset, Content: content.Bytes(e.Data)})
+	}
+	if p.loader.Active == 0 {
+		return
+	}
+	for i := range table.Partitions {
+		if table.Partitions[i].Active {
+			return
+		}
+	}
+	for i := range table.Partitions {
+		table.Partitions[i].Active = table.Partitions[i].Number == p.loader.Active
+	}
+}

@@ -42,7 +42,6 @@ import (
 
 	"diskwright/diskmap"
 	"diskwright/format/block"
-	"diskwright/format/raw"
 )
 
 // Compression is how clusters are compressed.
@@ -174,7 +173,7 @@ func Write(ctx context.Context, m *diskmap.Map, f *os.File, o Options) error {
 	if err != nil {
 		return err
 	}
-	return raw.WriteFile(ctx, file, f, raw.Options{Workers: o.Workers, Progress: o.Progress})
+	return block.WriteFile(ctx, file, m, f, o.Options)
 }
 
 // geometry is what the size of the disk and the number of clusters that it uses

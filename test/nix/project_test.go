@@ -159,3 +159,13 @@ func TestFlake(t *testing.T) {
 	var path string
 	eval("legacyPackages.x86_64-linux.nixpkgs-with-diskwright", "drv: drv.drvPath", &path)
 }
+
+// What needs the real nixpkgs is at least an expression.
+func TestParse(t *testing.T) {
+	s := shared(t)
+	for _, name := range list(t, filepath.Join(tree, "nix")) {
+		if filepath.Ext(name) == ".nix" {
+			s.must(t, "nix-instantiate", "--parse", filepath.Join(tree, "nix", name))
+		}
+	}
+}

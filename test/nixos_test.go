@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"diskwright/test/fixture"
 	"diskwright/test/manifest"
 	"diskwright/test/oracle"
 	"diskwright/test/scratch"
@@ -91,17 +93,24 @@ func (n nixStore) lines(tool string, args ...string) []string {
 	return lines
 }
 
-// dump is what nix-store --dump-db says of paths, without derivers, which an
-// image does not have (nor do those of the reference).
-func (n nixStore) dump(paths []string) string {
+// records is what nix-store --dump-db says of paths, for each of them, without
+// derivers, which an image does not have (nor do those of the reference).
+func (n nixStore) records(paths []string) (list []string) {
 	n.t.Helper()
-	var b strings.Builder
-	for _, path := range paths {
-		record := strings.Split(n.run("nix-store", "--dump-db", path), "\n")
-		record[3] = ""
-		b.WriteString(strings.Join(record, "\n"))
+	lines := strings.SplitAfter(n.run("nix-store", append([]string{"--dump-db"}, paths...)...), "\n")
+	for len(lines) > 5 { // path, hash, size, deriver, number of references
+		count, err := strconv.Atoi(strings.TrimSpace(lines[4]))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		lines[3] = "\n"
+		list = append(list, strings.Join(lines[:5+count], ""))
+		lines = lines[5+count:]
 	}
-	return b.String()
+	if len(list) != len(paths) {
+		n.t.Fatalf("nix-store --dump-db has %d records of %d paths", len(list), len(paths))
+	}
+	return list
 }
 
 // host is the path at which an object of the store lies on this machine.
@@ -185,16 +194,18 @@ func (s nixSample) closure() []string {
 	return s.lines("nix-store", "--query", "--requisites", s.system, s.channel, s.additional)
 }
 
-// records returns what a registration says of each path of the closure: without
-// derivers, and with Nix's own spelling of hashes.
-func (s nixSample) records() (list []string) {
-	for _, path := range s.closure() {
-		record := strings.Split(s.run("nix-store", "--dump-db", path), "\n")
-		record[1] = strings.TrimSpace(s.run("nix-store", "--query", "--hash", path))
-		record[3] = ""
-		list = append(list, strings.Join(record, "\n"))
+// registration returns the records of the closure with Nix's own spelling of
+// hashes, as nixpkgs' closureInfo has them.
+func (s nixSample) registration() []string {
+	closure := s.closure()
+	records := s.records(closure)
+	hashes := strings.Fields(s.run("nix-store", append([]string{"--query", "--hash"}, closure...)...))
+	for n, record := range records {
+		lines := strings.SplitAfter(record, "\n")
+		lines[1] = hashes[n] + "\n"
+		records[n] = strings.Join(lines, "")
 	}
-	return list
+	return records
 }
 
 // closureInfo writes what nixpkgs' closureInfo would.
@@ -327,16 +338,17 @@ func nixWorksOn(t *testing.T, s nixSample, image nixStore) {
 			t.Errorf("closure of %s: %q, want %q", path, got, want)
 		}
 	}
-	for _, path := range want {
+	for _, path := range []string{s.system, s.channel, s.additional} {
 		if got, want := image.lines("nix-store", "-q", "--references", path), s.lines("nix-store", "-q", "--references", path); !slices.Equal(got, want) {
 			t.Errorf("references of %s: %q, want %q", path, got, want)
 		}
 	}
-	if got, want := image.dump(want), s.dump(want); got != want {
+	if got, want := image.records(want), s.records(want); !slices.Equal(got, want) {
 		t.Errorf("nix-store --dump-db:\n%s\nwant\n%s", got, want)
 	}
-	if got := image.lines("nix-store", "--gc", "--print-dead"); !slices.Equal(got, []string{s.additional}) {
-		t.Errorf("garbage: %q, want %q", got, s.additional)
+	dead := without(want, s.lines("nix-store", "--query", "--requisites", s.system, s.channel))
+	if got := image.lines("nix-store", "--gc", "--print-dead"); !slices.Equal(got, dead) {
+		t.Errorf("garbage: %q, want %q", got, dead)
 	}
 	profile := filepath.Join(image.root, "nix/var/nix/profiles/system")
 	generations := image.run("nix-env", "--profile", profile, "--list-generations")
@@ -353,6 +365,29 @@ func nixWorksOn(t *testing.T, s nixSample, image nixStore) {
 	if _, err := os.Lstat(image.host(s.additional)); err == nil {
 		t.Error("garbage was not collected")
 	}
+}
+
+// without returns the elements of list that are not in other.
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
+}
+
+// The same with some hundred paths, from a closureInfo, in a partition.
+func TestNixOSFixture(t *testing.T) {
+	oracle.NeedRoot(t)
+	f := fixture.Build(t, "none")
+	s := nixSample{nixStore{t, f.Root}, f.Toplevel, f.Channel, f.Additional}
+	args := s.args("--partition-table-type", "efi", "--verify-store")
+	image := build(t, append(args, "--closure-info", f.FullClosureInfo)...)
+	if got, want := digest(t, build(t, args...)), digest(t, image); got != want {
+		t.Errorf("with the database of the store the image is %s, with closureInfo %s", got, want)
+	}
+	v := findLayout("efi").rootOf(t, image)
+	v.fsck(t)
+	root := v.mount(t, "")
+	nixWorksOn(t, s, nixStore{t, root})
+	oracle.Unmount(t, root)
+	v.fsckWritten(t)
 }
 
 // The size is by the reference's formula, the database counts in it, and plan
@@ -406,7 +441,7 @@ func TestNixOSDeterminism(t *testing.T) {
 			t.Errorf("%s: %s, not %s", what, got, want)
 		}
 	}
-	info := closureInfo(t, s.records(), s.closure())
+	info := closureInfo(t, s.registration(), s.closure())
 	check("closureInfo", s.args("--closure-info", info))
 	check("verified, one worker", s.args("--verify-store", "--workers", "1"))
 
@@ -468,7 +503,7 @@ func TestOnlyNixStore(t *testing.T) {
 // What is wrong with a store is an error that names it, and nothing is written.
 func TestNixOSErrors(t *testing.T) {
 	s := newNixSample(t)
-	records, closure := s.records(), s.closure()
+	records, closure := s.registration(), s.closure()
 	with := func(records, paths []string) []string {
 		return s.args("--closure-info", closureInfo(t, records, paths))
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"diskwright/boot"
+	"diskwright/test/oracle"
 )
 
 // settings evaluates the boot loader of an image into what the program reads.
@@ -161,5 +162,57 @@ func TestLimine(t *testing.T) {
 	if l == nil || !l.EFISupport || !l.BIOS() || l.BIOSDevice != "/dev/vda" || l.MaxGenerations != nil || l.Style.Interface.Branding == nil ||
 		*l.Style.Interface.Branding != "Standin" || !strings.HasSuffix(l.Package, "-limine-8") {
 		t.Errorf("settings: %+v", l)
+	}
+}
+
+// needLoaders skips the test where the host lacks the boot loaders that the
+// stand-in's packages are made of.
+func needLoaders(t testing.TB) {
+	t.Helper()
+	oracle.Need(t, "grub-mkimage")
+	for file, pkg := range map[string]string{
+		"/usr/lib/grub/i386-pc/boot.img":                "grub-pc-bin",
+		"/usr/lib/grub/x86_64-efi/linux.mod":            "grub-efi-amd64-bin",
+		"/usr/lib/systemd/boot/efi/systemd-bootx64.efi": "systemd-boot-efi",
+		"/usr/share/OVMF/OVMF_VARS_4M.fd":               "ovmf",
+	} {
+		oracle.NeedFile(t, pkg, file)
+	}
+}
+
+// Images with boot loaders, made twice. What is in them is the matter of other
+// tests: here, that what evaluation says arrives.
+func TestBuildWithBootLoader(t *testing.T) {
+	needLoaders(t)
+	s := shared(t)
+	hybrid := strings.NewReplacer("efiSupport = false", "efiSupport = true", "efiInstallAsRemovable = false", "efiInstallAsRemovable = true").Replace(grub)
+	tests := map[string]struct {
+		loader, args, file string
+		inspect            string // what inspect says of the file
+		menu               string // on the ESP, if there is one
+		further            []string
+	}{
+		"systemd-boot": {systemdBoot + `efi = { canTouchEfiVariables = true; efiSysMountPoint = "/boot"; };`,
+			`partitionTableType = "efi"; touchEFIVars = true;`, "efi-vars.fd", "Linux Boot Manager", "loader/entries/nixos-generation-1.conf", []string{"efi-vars.fd"}},
+		"grub":     {grub, ``, "nixos.img", "boot code  grub", "", nil},
+		"hybrid":   {hybrid, `partitionTableType = "hybrid";`, "nixos.img", "boot code  grub", "grub/grub.cfg", nil},
+		"extlinux": {extlinux, ``, "nixos.img", "ext4 in partition 1", "", nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			expression := standinWith(test.loader) + `make { installBootLoader = true; additionalSpace = "1M"; bootSize = "64M"; copyChannel = false; ` + test.args + " }"
+			out := s.build(t, expression)
+			checkOutput(t, s, out, "raw", "nixos.img", test.further...)
+			s.build(t, expression, "--check")
+			if got := string(oracle.Output(t, program, "inspect", s.host(out+"/"+test.file))); !strings.Contains(got, test.inspect) {
+				t.Errorf("inspect %s lacks %q:\n%s", test.file, test.inspect, got)
+			}
+			if test.menu != "" {
+				menu := oracle.Run(t, "mtype", "-i", s.host(out+"/nixos.img")+"@@8M", "::"+test.menu)
+				if !strings.Contains(menu, "init=/nix/store/") {
+					t.Errorf("%s starts no system:\n%s", test.menu, menu)
+				}
+			}
+		})
 	}
 }

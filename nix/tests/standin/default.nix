@@ -42,6 +42,20 @@ let
   # A package of programs that are the host's.
   tools = name: runCommand name { } ''mkdir -p "$out/bin"'';
 
+  grub =
+    name: target:
+    runCommand name { } ''
+      mkdir -p "$out/bin" "$out/lib/grub" "$out/share/grub"
+      ln -s /usr/bin/grub-mkimage "$out/bin/grub-mkimage"
+      test ! -e /usr/lib/grub/${target} || cp -r /usr/lib/grub/${target} "$out/lib/grub/"
+      echo font >"$out/share/grub/unicode.pf2"
+    ''
+    // {
+      pname = "grub";
+      version = "2.12";
+      grubTarget = target;
+    };
+
   packages = final: {
     inherit lib runCommand system;
     path = ./.;
@@ -80,23 +94,16 @@ let
       in
       f (builtins.intersectAttrs (builtins.functionArgs f) final // overrides);
 
+    # Of the host, where it has them: tests that install a boot loader look first.
     OVMF.fd = {
-      firmware = runCommand "OVMF_CODE.fd" { } ''echo code >"$out"'';
-      variables = runCommand "OVMF_VARS.fd" { } ''cat ${./efi-variables} >"$out"'';
+      firmware = throw "no virtual machine is started";
+      variables = runCommand "OVMF_VARS.fd" { } ''cat /usr/share/OVMF/OVMF_VARS_4M.fd >"$out"'';
     };
-
-    # The grub2 of nixpkgs is called for BIOS unless it is overridden.
-    grub2 = runCommand "grub-2.12" { } ''mkdir -p "$out/share/grub"; echo font >"$out/share/grub/unicode.pf2"'' // {
-      pname = "grub";
-      version = "2.12";
-      grubTarget = "i386-pc";
+    # grub2 of nixpkgs is for BIOS unless it is overridden.
+    grub2 = grub "grub-2.12" "i386-pc" // {
       override = _: final.grub2_efi;
     };
-    grub2_efi = runCommand "grub-efi-2.12" { } ''mkdir -p "$out"'' // {
-      pname = "grub";
-      version = "2.12";
-      grubTarget = "x86_64-efi";
-    };
+    grub2_efi = grub "grub-efi-2.12" "x86_64-efi";
     limine = runCommand "limine-8" { } ''mkdir -p "$out/share/limine"'';
 
     dosfstools = tools "dosfstools";

@@ -17,7 +17,8 @@ let
   '';
   systemd = runCommand "systemd-257" { } ''
     mkdir -p "$out/lib/systemd/boot/efi"
-    echo loader >"$out/lib/systemd/boot/efi/systemd-bootx64.efi"
+    program=/usr/lib/systemd/boot/efi/systemd-bootx64.efi
+    test ! -e "$program" || cp "$program" "$out/lib/systemd/boot/efi/"
   '';
   hello = runCommand "hello-1.0" { } ''
     mkdir -p "$out/bin" "$out/share"
@@ -65,6 +66,10 @@ let
     echo standin >"$out/etc/hostname"
     ln -s ${hello}/share "$out/etc/share"
   '';
+  # What switch-to-configuration would run is part of a system.
+  installer = pkgs.writeText "install-boot-loader" (
+    lib.optionalString (loader.grub.enable or false) "${pkgs.grub2} ${pkgs.grub2_efi}"
+  );
   label = "25.05.standin";
   toplevel = runCommand "nixos-system-standin-${label}" { } ''
     mkdir -p "$out/bin" "$out/specialisation"
@@ -77,6 +82,7 @@ let
     ln -s ${etc}/etc "$out/etc"
     ln -s ${hello} "$out/sw"
     ln -s ${systemd} "$out/systemd"
+    printf '#!/bin/sh\nINSTALL_BOOTLOADER=%s\n' ${installer} >"$out/bin/switch-to-configuration"
     printf 'console=ttyS0 quiet' >"$out/kernel-params"
     printf %s ${label} >"$out/nixos-version"
     printf %s ${pkgs.system} >"$out/system"

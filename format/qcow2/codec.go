@@ -15,6 +15,15 @@ type encoder interface {
 	encode(dst, src []byte) ([]byte, error)
 }
 
+// Check refuses options that do not fit.
+func (o Options) Check() error {
+	if o.Compression == None && o.Level == 0 {
+		return nil
+	}
+	_, err := newEncoder(o)
+	return err
+}
+
 func newEncoder(o Options) (encoder, error) {
 	switch o.Compression {
 	case Zlib:

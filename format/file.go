@@ -1,0 +1,58 @@
+package format
+
+import (
+	"io"
+	"io/fs"
+	"os"
+
+	"diskwright/content"
+	"diskwright/diskmap"
+	"diskwright/format/block"
+)
+
+// maxFileExtents bounds how many extents a file's map has. A file in more pieces
+// is taken as one, with zeros.
+const maxFileExtents = 1 << 20
+
+// mapFile returns an open file, or block device, as a map with its holes. Where
+// it has a name, it is noticed if it changes.
+func mapFile(f *os.File) (*diskmap.Map, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Seek(0, io.SeekEnd) // a device has no size to stat
+	if err != nil {
+		return nil, err
+	}
+	src := sourceOf(f, fi, size)
+	var b diskmap.Builder
+	n, pos := 0, int64(0)
+	for pos < size {
+		data, end := pos, size
+		if fi.Mode().IsRegular() {
+			if data, end, err = nextData(f, pos, size); err != nil {
+				return nil, err
+			}
+		}
+		if n++; n > maxFileExtents {
+			end = size
+		}
+		b.Place(data, content.Section(src, data, end-data))
+		pos = end
+	}
+	return b.Map(size)
+}
+
+// sourceOf returns the content of f: a file of the host, of which writers can
+// have the kernel copy ranges, where its name is that of this file.
+func sourceOf(f *os.File, fi fs.FileInfo, size int64) content.Source {
+	if fi.Mode().IsRegular() {
+		if named, err := os.Stat(f.Name()); err == nil && os.SameFile(fi, named) {
+			if src, err := content.StatHostFile(f.Name()); err == nil && src.Size() == size {
+				return src
+			}
+		}
+	}
+	return block.Source(f, size)
+}

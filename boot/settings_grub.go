@@ -17,9 +17,9 @@ const (
 
 // GRUB is boot.loader.grub. Paths are of the image unless said otherwise.
 type GRUB struct {
-	Enable                  bool                `json:"enable"` // must not be false
-	Device                  string              `json:"device"` // one of Devices
-	Devices                 []string            `json:"devices"`
+	Enable                  bool                `json:"enable"`        // must not be false
+	Device                  string              `json:"device"`        // one of Devices
+	Devices                 []string            `json:"devices"`       // empty, without NixOS, is what the layout is for
 	MirroredBoots           []GRUBBoot          `json:"mirroredBoots"` // empty is one of Devices, at /boot
 	Users                   map[string]GRUBUser `json:"users"`
 	ConfigurationName       string              `json:"configurationName"` // without effect: a file of the toplevel says it
@@ -195,8 +195,6 @@ func (g *GRUB) validateBoots() error {
 			problems = append(problems, fmt.Errorf("mirroredBoots: path is %q: want an absolute path", b.Path))
 		case seen[b.Path]:
 			problems = append(problems, fmt.Errorf("mirroredBoots: path %q is there twice", b.Path))
-		case len(b.Devices) == 0:
-			problems = append(problems, fmt.Errorf("devices is empty: want the name of a device, which means the image's own disk, or %q", NoDevice))
 		case slices.Contains(b.Devices, NoDevice) && len(b.Devices) > 1:
 			problems = append(problems, fmt.Errorf("devices is %q: want %q alone, or names of devices", b.Devices, NoDevice))
 		}

@@ -29,8 +29,12 @@ func Install(ctx context.Context, r *boot.Request) (*boot.Installation, error) {
 	if r.System == nil && len(r.Settings.Entries) == 0 {
 		return nil, errors.New("entries is empty: the root tree has no NixOS system, so the menu must be given")
 	}
+	g = forLayout(r)
 	in := &boot.Installation{}
 	for _, b := range g.Boots() {
+		if len(b.Devices) == 0 {
+			return nil, fmt.Errorf("devices is empty: want the name of a device, which means the image's own disk, or %q", boot.NoDevice)
+		}
 		m := &mirror{ctx: ctx, r: r, g: g, in: in, boot: b}
 		m.boot.Path = path.Clean(b.Path)
 		if err := m.install(); err != nil {
@@ -38,6 +42,24 @@ func Install(ctx context.Context, r *boot.Request) (*boot.Installation, error) {
 		}
 	}
 	return in, nil
+}
+
+// forLayout returns the settings of a request. Those for a system that is not
+// NixOS need not say what firmware is to start it: all that the layout is for.
+func forLayout(r *boot.Request) *boot.GRUB {
+	g := *r.Settings.GRUB
+	if r.System != nil || g.Device != "" || len(g.Devices) > 0 || len(g.MirroredBoots) > 0 {
+		return &g
+	}
+	g.Devices = []string{boot.NoDevice}
+	if _, ok := r.Disk.ByRole(partition.BIOSBoot); ok || r.Disk.Table.Scheme == partition.MBR {
+		g.Devices = []string{"/dev/disk"} // any name
+	}
+	if _, ok := r.Disk.ByRole(partition.ESP); ok && !g.EFISupport {
+		g.EFISupport = true
+		g.EFIInstallAsRemovable = !r.Settings.EFI.CanTouchEFIVariables
+	}
+	return &g
 }
 
 // mirror installs one element of mirroredBoots. Of several that install boot

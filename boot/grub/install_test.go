@@ -78,6 +78,12 @@ func TestLayouts(t *testing.T) {
 			[]string{"/boot/EFI/NixOS-boot/grubx64.efi"}, `\EFI\NixOS-boot\grubx64.efi`},
 		{partition.Hybrid, func(s *boot.Settings) { s.GRUB.EFISupport, s.GRUB.EFIInstallAsRemovable = true, true }, 34,
 			[]string{"/boot/EFI/BOOT/BOOTX64.EFI", "/boot/grub/i386-pc/core.img", "/boot/grub/x86_64-efi/core.efi"}, ""},
+		// Without a word of what is to start it, what the layout is for.
+		{partition.Hybrid, func(s *boot.Settings) { s.GRUB.Devices = nil }, 34,
+			[]string{"/boot/EFI/BOOT/BOOTX64.EFI", "/boot/grub/i386-pc/core.img"}, ""},
+		{partition.EFI, func(s *boot.Settings) { s.GRUB.Devices, s.EFI.CanTouchEFIVariables = nil, true }, 0,
+			[]string{"/boot/EFI/NixOS-boot/grubx64.efi"}, `\EFI\NixOS-boot\grubx64.efi`},
+		{partition.LegacyGPT, func(s *boot.Settings) { s.GRUB.Devices = nil }, 2048, []string{"/boot/grub/i386-pc/core.img"}, ""},
 		{partition.None, func(s *boot.Settings) { s.GRUB.Devices = []string{"nodev"}; s.GRUB.FSIdentifier = boot.GRUBByLabel }, 0, nil, ""},
 	} {
 		t.Run(string(c.layout), func(t *testing.T) {
@@ -135,8 +141,9 @@ func TestRefusals(t *testing.T) {
 		{"no program", partition.Legacy, func(s *boot.Settings) { s.GRUB.Mkimage = "/nonexistent/grub-mkimage" },
 			[]string{"mkimage", "/nonexistent/grub-mkimage"}},
 		{"no package", partition.Legacy, func(s *boot.Settings) { s.GRUB.HostGrub = "" }, []string{"grub", "/usr/lib/grub/i386-pc", "hostGrub"}},
-		{"no closure's program", partition.Legacy, func(s *boot.Settings) { s.GRUB.RunClosure, s.GRUB.HostGrub = true, "/nonexistent" },
+		{"no package of the host", partition.Legacy, func(s *boot.Settings) { s.GRUB.HostGrub = "/nonexistent" },
 			[]string{"hostGrub", "/nonexistent"}},
+		{"no devices on NixOS", partition.Legacy, func(s *boot.Settings) { s.GRUB.Devices = nil }, []string{"devices is empty"}},
 		{"no entries", partition.Legacy, func(s *boot.Settings) { s.Entries = nil }, []string{"entries"}},
 		{"no kernel", partition.Legacy, func(s *boot.Settings) { s.Entries[0].Kernel = "/nonexistent" }, []string{"entries[0]", "kernel", "/nonexistent"}},
 		{"no font", partition.Legacy, func(s *boot.Settings) { s.GRUB.Font = new(string); *s.GRUB.Font = "/f.pf2" }, []string{"font", "/f.pf2"}},
@@ -144,7 +151,11 @@ func TestRefusals(t *testing.T) {
 			[]string{"entries[0]", "fsIdentifier"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Install(context.Background(), plainRequest(t, c.layout, c.change))
+			r := plainRequest(t, c.layout, c.change)
+			if strings.HasSuffix(c.name, "on NixOS") {
+				r.System = &boot.System{}
+			}
+			_, err := Install(context.Background(), r)
 			if err == nil {
 				t.Fatal("no error")
 			}

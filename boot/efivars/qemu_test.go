@@ -3,6 +3,7 @@ package efivars
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,68 +23,95 @@ import (
 )
 
 // OVMF starts what the variables say, from a disk where nothing is at the path
-// that it would try by itself; and leaves the entry in the store, which says
-// that it took it for its own.
+// that it would try by itself, and leaves the entry in the store: it took it for
+// its own. With DISKWRIGHT_LONG=1 also the other build of OVMF, and stores that
+// were in use.
 func TestFirmwareStartsEntry(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("emulates a PC: slow elsewhere, and Debian has no firmware for PCs there")
 	}
-	code := oracle.NeedFile(t, "ovmf", "/usr/share/OVMF/OVMF_CODE_4M.fd")
-	template, err := os.ReadFile(oracle.NeedFile(t, "ovmf", "/usr/share/OVMF/OVMF_VARS_4M.fd"))
+	const debian = "/usr/share/OVMF/"
+	builds := []struct{ code, vars string }{{debian + "OVMF_CODE_4M.fd", debian + "OVMF_VARS_4M.fd"}}
+	long := os.Getenv("DISKWRIGHT_LONG") != ""
+	if long {
+		builds = append(builds, struct{ code, vars string }{debian + "OVMF_CODE.fd", debian + "OVMF_VARS.fd"})
+	}
+	for _, b := range builds {
+		template, err := os.ReadFile(oracle.NeedFile(t, "ovmf", b.vars))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMachine(t, oracle.NeedFile(t, "ovmf", b.code))
+		// The first entry is for a disk that is not there. Replacing its order
+		// leaves a dead variable.
+		s := read(t, template)
+		missing := sample
+		missing.Partition.GUID = uuid.MustParse("00000000-0000-4000-8000-000000000001")
+		if _, err := s.AddBootEntry(missing); err != nil {
+			t.Fatal(err)
+		}
+		used := m.start(t, s, "Böot")
+		if long {
+			m.start(t, used, "Secönd")
+		}
+	}
+}
+
+// machine is a machine without a store.
+type machine struct {
+	code, image string
+	entry       BootEntry // for the loader on its disk
+}
+
+func newMachine(t *testing.T, code string) *machine {
+	t.Helper()
+	loader := oracle.NeedFile(t, "systemd-boot-efi", "/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
+	m := &machine{code: code, image: filepath.Join(t.TempDir(), "disk.img")}
+	m.entry.File = "/EFI/a/loader.efi"
+	m.entry.Partition = writeDisk(t, m.image, loader, m.entry.File)
+	return m
+}
+
+// start adds an entry to a store and starts the machine, which must start what
+// the entry says. It returns the store as the machine leaves it.
+func (m *machine) start(t *testing.T, s *Store, description string) *Store {
+	t.Helper()
+	entry := m.entry
+	entry.Description = description
+	number, err := s.AddBootEntry(entry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	loader := oracle.NeedFile(t, "systemd-boot-efi", "/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
-	oracle.Need(t, "qemu-system-x86_64")
 	dir := t.TempDir()
-	image := filepath.Join(dir, "disk.img")
-	esp := writeDisk(t, image, loader, "/EFI/a/loader.efi")
-
-	s := read(t, template)
-	entry := BootEntry{Description: "Böot", Partition: esp, File: "/EFI/a/loader.efi"}
-	// The other entry is for a disk that is not there. Replacing its order leaves
-	// a dead variable.
-	missing := sample
-	missing.Partition.GUID = uuid.MustParse("00000000-0000-4000-8000-000000000001")
-	for _, e := range []BootEntry{missing, entry} {
-		if _, err := s.AddBootEntry(e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, _ := s.Lookup(Global, "Boot0001")
 	vars := filepath.Join(dir, "efi-vars.fd")
 	if err := os.WriteFile(vars, s.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-
 	// OVMF says what it starts (in ASCII); systemd-boot finds no system, and
 	// offers what is left.
-	started := regexp.MustCompile(`starting Boot0001 "B\?ot" from HD\(1,GPT,` + strings.ToUpper(esp.GUID.String()) +
-		`,0x4000,0x[0-9A-F]+\)/\\EFI\\a\\loader\.efi(?s:.*)Reboot Into Firmware Interface`)
+	started := regexp.MustCompile(fmt.Sprintf(`starting %s "%s" from HD\(1,GPT,%s,0x4000,0x[0-9A-F]+\)/\\EFI\\a\\loader\.efi(?s:.*)Reboot Into Firmware Interface`,
+		BootName(number), strings.ReplaceAll(description, "ö", `\?`), strings.ToUpper(entry.Partition.GUID.String())))
 	log := runQEMU(t, dir, started,
-		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+code,
+		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+m.code,
 		"-drive", "if=pflash,format=raw,unit=1,file="+vars,
-		"-drive", "if=none,id=d0,snapshot=on,format=raw,file="+image,
+		"-drive", "if=none,id=d0,snapshot=on,format=raw,file="+m.image,
 		"-device", "virtio-blk-pci,drive=d0")
 	if !started.MatchString(log) {
-		t.Fatalf("not started:\n%s", log)
+		t.Fatalf("%s: %q was not started:\n%s", m.code, description, log)
 	}
 	after, err := os.ReadFile(vars)
 	if err != nil {
 		t.Fatal(err)
 	}
 	used := read(t, after)
-	if v, ok := used.Lookup(Global, "Boot0001"); !ok || !bytes.Equal(v.Data, want.Data) || v.Attributes != want.Attributes {
-		t.Errorf("the entry became %+v", v)
+	want, _ := s.Lookup(Global, BootName(number))
+	if v, ok := used.Lookup(Global, BootName(number)); !ok || !bytes.Equal(v.Data, want.Data) || v.Attributes != want.Attributes {
+		t.Errorf("%s: the entry became %+v", m.code, v)
 	}
-	if order := used.BootOrder(); len(order) == 0 || order[0] != 1 {
-		t.Errorf("order %d", order)
+	if order := used.BootOrder(); len(order) == 0 || order[0] != number {
+		t.Errorf("%s: order %d", m.code, order)
 	}
-	// The store is one that was used now; an entry can be added to it all the
-	// same.
-	if _, err := used.AddBootEntry(sample); err != nil {
-		t.Error(err)
-	}
+	return used
 }
 
 // writeDisk writes a disk with an EFI system partition that has the file from at

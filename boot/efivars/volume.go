@@ -67,6 +67,8 @@ func describeOther(file []byte) string {
 		return "it is empty: " + want
 	case bytes.HasPrefix(file, []byte("QFI\xfb")):
 		return `it is a disk image in the format qcow2: "qemu-img convert -O raw" makes a variable store of it`
+	case file[0] == 0 && isPadding(file):
+		return "it is all zeros: firmware that comes with such a file (for ARM) makes a variable store of it when it starts; start a machine with it once, and take what that leaves"
 	case len(file) >= SniffLength && string(file[offSignature:SniffLength]) == volumeSignature:
 		return fmt.Sprintf("it is a firmware volume, but not one of variables (file system %s): %s", getGUID(file[offFileSystem:]), want)
 	}
@@ -130,7 +132,8 @@ func checkVolume(file []byte) (header, length int, err error) {
 	if volume < uint64(header) || volume > uint64(len(file)) {
 		return damaged("it has %d bytes, the file %d", volume, len(file))
 	}
-	if blocks := blockMapLength(file[offBlockMap:header]); blocks != volume {
+	// ARM's firmware counts all blocks of the flash memory, which is larger.
+	if blocks := blockMapLength(file[offBlockMap:header]); blocks != volume && blocks != uint64(len(file)) {
 		return damaged("it has %d bytes, its blocks %d", volume, blocks)
 	}
 	if rest := file[volume:]; !isPadding(rest) {

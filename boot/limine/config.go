@@ -57,12 +57,12 @@ var script = []string{
 func ParseConfig(config, installer []byte) (*boot.Settings, error) {
 	for _, text := range script {
 		if !bytes.Contains(installer, []byte(text)) {
-			return nil, fmt.Errorf("limine-install.py is of another version of NixOS than is known here (it lacks %q): set bootLoader", text)
+			return nil, fmt.Errorf("limine-install.py is of another version of NixOS than is known here (it lacks %q)", text)
 		}
 	}
 	var c installConfig
 	if err := decodeAll(config, &c); err != nil {
-		return nil, fmt.Errorf("limine-install.json: %w: set bootLoader", err)
+		return nil, fmt.Errorf("limine-install.json: %w", err)
 	}
 	s := boot.NewSettings(boot.LimineName)
 	s.Timeout = c.Timeout
@@ -80,7 +80,7 @@ func ParseConfig(config, installer []byte) (*boot.Settings, error) {
 		decode("additionalFiles", *c.AdditionalFiles, &l.AdditionalFiles),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("limine-install.json: %w: set bootLoader", err)
+		return nil, fmt.Errorf("limine-install.json: %w", err)
 	}
 	if !l.EFISupport {
 		s.EFI.EFISysMountPoint = "" // nobody asks for it

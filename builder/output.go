@@ -17,26 +17,11 @@ import (
 // Stream writes the image to w, from the first byte to the last. There is no
 // output directory then, and nothing that could be in one beside the image.
 func (b *Build) Stream(ctx context.Context, w io.Writer) error {
-	if name := b.needsDir(); name != "" {
+	if name := b.spec.NeedsDirectory(); name != "" {
 		return fmt.Errorf("%s: there is no output directory when the image is written to a stream", b.spec.Called(name))
 	}
 	progress.Phase(b.opts.Progress, "writing", b.disk.Size())
 	return raw.WriteStream(ctx, b.disk, w, b.rawOptions())
-}
-
-// needsDir returns the parameter that only makes sense with an output
-// directory, or nothing.
-func (b *Build) needsDir() string {
-	switch {
-	case b.spec.PostVM != "":
-		return "postVM"
-	case b.efiVars != nil:
-		return "touchEFIVars"
-	case b.spec.HydraBuildProducts:
-		return "hydraBuildProducts"
-	default:
-		return ""
-	}
 }
 
 // WriteDir writes the image and what belongs to it into the directory dir,
@@ -136,8 +121,11 @@ func (o *output) write(path string, write func(f *os.File) error) error {
 	if err := write(f.File); err != nil {
 		return err
 	}
+	if err := f.Commit(); err != nil {
+		return err // and what is at path may be from before
+	}
 	o.files = append(o.files, path)
-	return f.Commit()
+	return nil
 }
 
 // syncMade makes the names of new directories safe on the disk.

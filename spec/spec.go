@@ -275,6 +275,21 @@ func (s *Spec) InstallsBootLoader() bool {
 	return s.System != "" || s.BootLoader != nil
 }
 
+// NeedsDirectory returns the first parameter that asks for something beside the
+// image, for which an output directory has to be there, or nothing.
+func (s *Spec) NeedsDirectory() string {
+	switch {
+	case s.PostVM != "":
+		return "postVM"
+	case s.TouchEFIVars:
+		return "touchEFIVars"
+	case s.HydraBuildProducts:
+		return "hydraBuildProducts"
+	default:
+		return ""
+	}
+}
+
 // Called returns what whoever gave a parameter its value calls it: the flag, if
 // it was one, or else the parameter as it is. For errors that come later.
 func (s *Spec) Called(parameter string) string {

@@ -136,15 +136,11 @@ func (a *app) checkOutput(output string) error {
 // checkStream refuses what cannot be done with an image that goes to standard
 // output.
 func checkStream(output string, s *spec.Spec) error {
-	switch {
-	case output != standardInput:
+	name := s.NeedsDirectory()
+	if output != standardInput || name == "" {
 		return nil
-	case s.PostVM != "":
-		return usageError{fmt.Errorf("%s: the script needs an output directory, which there is none of with -o -", s.Called("postVM"))}
-	case s.HydraBuildProducts:
-		return usageError{fmt.Errorf("%s: the file needs an output directory, which there is none of with -o -", s.Called("hydraBuildProducts"))}
 	}
-	return nil
+	return withHint(usageError{fmt.Errorf("%s: there is no output directory with -o -", s.Called(name))}, "give a directory with -o DIR")
 }
 
 // existing returns the nearest directory that exists, of dir and those above
@@ -195,6 +191,10 @@ func (a *app) plan(ctx context.Context, opts workOptions, s *spec.Spec, noSync b
 func (a *app) showBuilt(report builder.Report, files []string, streamed bool) error {
 	for _, note := range report.Notes {
 		a.ui.printf("note: %s", note)
+	}
+	if report.System != nil && report.System.Optimised != nil {
+		o := report.System.Optimised
+		a.ui.printf("saved %s in the store by hard links of %d files", progress.Bytes(o.Bytes), o.Files)
 	}
 	result := buildResult{files, report}
 	size := fmt.Sprintf("%s, of which %s are data", progress.Bytes(report.DiskSize), progress.Bytes(report.DataBytes))

@@ -14,9 +14,9 @@ import (
 // is taken as one, with zeros.
 const maxFileExtents = 1 << 20
 
-// mapFile returns an open file, or block device, as a map with its holes. Where
-// it has a name, it is noticed if it changes.
-func mapFile(f *os.File) (*diskmap.Map, error) {
+// mapFile returns an open file, or block device, as a map with its holes. Unless
+// it may change, reading it is an error once it did.
+func mapFile(f *os.File, mayChange bool) (*diskmap.Map, error) {
 	fi, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -25,7 +25,10 @@ func mapFile(f *os.File) (*diskmap.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := sourceOf(f, fi, size)
+	src := block.Source(f, size)
+	if !mayChange && fi.Mode().IsRegular() {
+		src = checked(f, fi, size)
+	}
 	var b diskmap.Builder
 	n, pos := 0, int64(0)
 	for pos < size {
@@ -44,14 +47,12 @@ func mapFile(f *os.File) (*diskmap.Map, error) {
 	return b.Map(size)
 }
 
-// sourceOf returns the content of f: a file of the host, of which writers can
-// have the kernel copy ranges, where its name is that of this file.
-func sourceOf(f *os.File, fi fs.FileInfo, size int64) content.Source {
-	if fi.Mode().IsRegular() {
-		if named, err := os.Stat(f.Name()); err == nil && os.SameFile(fi, named) {
-			if src, err := content.StatHostFile(f.Name()); err == nil && src.Size() == size {
-				return src
-			}
+// checked returns the content of f as a file of the host, of which writers can
+// have the kernel copy ranges, if its name is still that of this file.
+func checked(f *os.File, fi fs.FileInfo, size int64) content.Source {
+	if named, err := os.Stat(f.Name()); err == nil && os.SameFile(fi, named) {
+		if src, err := content.StatHostFile(f.Name()); err == nil && src.Size() == size {
+			return src
 		}
 	}
 	return block.Source(f, size)

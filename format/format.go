@@ -356,7 +356,7 @@ func (e *Encoder) writeCompressed(ctx context.Context, m *diskmap.Map, w io.Writ
 	if err := e.Format.write(ctx, m, spool, o); err != nil {
 		return err
 	}
-	file, err := mapFile(spool)
+	file, err := mapFile(spool, true)
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func TestTar(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	got, err := mapFile(out)
+	got, err := mapFile(out, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,10 +98,12 @@ type OpenOptions struct {
 	Limit int64
 	// NoSpool refuses compressed images instead.
 	NoSpool bool
+	// MayChange reads a file that changes meanwhile, such as the disk of a
+	// machine that runs. Otherwise that is an error.
+	MayChange bool
 }
 
-// OpenFile opens an image file or a block device. The file must not change until
-// the image is closed: reading it then is an error.
+// OpenFile opens an image file or a block device.
 func OpenFile(ctx context.Context, path string, o OpenOptions) (*Image, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -124,7 +126,7 @@ func openFile(ctx context.Context, f *os.File, o OpenOptions) (*Image, error) {
 	if mode := fi.Mode(); !mode.IsRegular() && mode.Type() != os.ModeDevice {
 		return nil, errors.New("it is neither a file nor a block device")
 	}
-	file, err := mapFile(f)
+	file, err := mapFile(f, o.MayChange)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +148,7 @@ func openFile(ctx context.Context, f *os.File, o OpenOptions) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	inner, err := mapFile(spool)
+	inner, err := mapFile(spool, true)
 	if err == nil {
 		var img *Image
 		if img, err = Open(inner, inner.Size()); err == nil {
@@ -177,7 +179,7 @@ type rawImage struct {
 func (i rawImage) Size() int64 { return i.size }
 
 func (i rawImage) Map() (*diskmap.Map, error) {
-	if m, ok := i.r.(*diskmap.Map); ok {
+	if m, ok := i.r.(*diskmap.Map); ok && m.Size() == i.size {
 		return m, nil
 	}
 	var b diskmap.Builder

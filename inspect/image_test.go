@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,7 +15,9 @@ import (
 	"diskwright/content"
 	"diskwright/diskmap"
 	"diskwright/filesystem/ext4/ondisk"
+	"diskwright/format"
 	"diskwright/partition"
+	"diskwright/test/maps"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -128,22 +131,38 @@ func TestISOWithTable(t *testing.T) {
 	}
 }
 
-func TestNotRaw(t *testing.T) {
-	const size = 1 << 20
-	check := func(format string, offset int64, magic string, compressed bool) {
-		t.Helper()
-		m := with(t, size, offset, magic)
-		_, err := OpenReader(m, size)
-		var notRaw *NotRawError
-		if !errors.As(err, &notRaw) || notRaw.Format != format || notRaw.Compressed != compressed || !strings.Contains(err.Error(), format) {
-			t.Errorf("%s: error %v", format, err)
+// TestFormats: the same disk in any format.
+func TestFormats(t *testing.T) {
+	m := disk(t, plan(t, partition.EFI, 300), nil)
+	want := open(t, m)
+	for _, name := range format.Names() {
+		e, err := format.New(name, format.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := maps.Write(t, "image", func(f *os.File) error { return e.Write(context.Background(), m, f) })
+		img, err := Open(path)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		defer img.Close()
+		if strings.TrimSuffix(name, "-compressed") != img.Format || len(img.Table.Partitions) != len(want.Table.Partitions) || img.FileSize <= 0 {
+			t.Errorf("%s: %+v", name, img)
+		}
+		if len(img.Container) == 0 != (name == format.Raw) {
+			t.Errorf("%s: %v", name, img.Container)
+		}
+		if _, err := json.Marshal(img); err != nil {
+			t.Error(err)
 		}
 	}
-	for _, c := range containers {
-		check(c.Format, int64(c.offset), c.magic, c.Compressed)
-	}
-	for _, c := range trailers {
-		check(c.Format, size-c.fromEnd, c.magic, false)
+}
+
+func TestOtherFormat(t *testing.T) {
+	_, err := OpenReader(with(t, 1<<20, 0, "QED\x00"), 1<<20)
+	var unread *format.UnreadError
+	if !errors.As(err, &unread) || unread.Format != "qed" {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -176,8 +195,8 @@ func TestOpen(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"":                        "it is empty",
-		"QFI\xfb\x00\x00\x00\x03": "only raw images are read",
-		"\x1f\x8b\x08":            "decompress it first",
+		"QFI\xfb\x00\x00\x00\x03": "it is truncated",
+		"\x1f\x8b\x08":            "gzip: unexpected EOF",
 	} {
 		path := filepath.Join(dir, "image")
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
@@ -272,6 +291,7 @@ func TestJSON(t *testing.T) {
 	var want any
 	if err := json.Unmarshal([]byte(`{
 		"format": "raw",
+		"fileSize": 314572800,
 		"diskSize": 314572800,
 		"table": {
 			"scheme": "mbr", "sectorSize": 512, "diskSize": 314572800, "signature": 305419896,

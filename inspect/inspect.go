@@ -7,6 +7,11 @@
 //	}
 //	fmt.Print(img.Picture(80))
 //
+// # Formats
+//
+// The disk may be in any format that package format reads; what is in it is the
+// same then.
+//
 // # What is read
 //
 // The partition table is that of package partition. In each partition, and on
@@ -18,7 +23,7 @@
 //
 // Images are hostile input. What is wrong with one does not stop the rest from
 // being shown: it is listed in the Problems of its table and its file systems.
-// An error is only what cannot be read at all, or is no raw image.
+// An error is only what cannot be read at all, or is in another format.
 //
 // # JSON
 //
@@ -28,20 +33,31 @@
 package inspect
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
+	"diskwright/format"
+	"diskwright/format/block"
 	"diskwright/partition"
 )
 
 // Image is what a disk image is and holds.
 type Image struct {
 	File     string `json:"file,omitempty"` // path, if it was opened by one
-	Format   string `json:"format"`         // "raw"
+	Format   string `json:"format"`         // "raw", "qcow2", …: see package format
+	FileSize int64  `json:"fileSize"`       // of the file, which is smaller than the disk if it is sparse or compressed
 	DiskSize int64  `json:"diskSize"`
+	// Compress is how the whole file is compressed, "gzip", "zstd" or "xz", and
+	// Tar whether the image was in a tar.
+	Compress string `json:"compress,omitempty"`
+	Tar      bool   `json:"tar,omitempty"`
+	// Container has what there is to say about the format; Properties has the
+	// same in an order for people.
+	Container  map[string]any `json:"container,omitempty"`
+	Properties []block.Field  `json:"-"`
 
 	Table *partition.Table `json:"table"`
 	// BootCode is whose program starts the first sector: see the constants.
@@ -54,8 +70,8 @@ type Image struct {
 	// occupies.
 	Gaps []Gap `json:"gaps"`
 
-	r    io.ReaderAt
-	file *os.File // nil if it was not opened here
+	r     io.ReaderAt
+	image *format.Image
 }
 
 // Gap is a part of the disk that nothing occupies.
@@ -64,54 +80,54 @@ type Gap struct {
 	Size   int64 `json:"size"`
 }
 
-// Open opens an image file or a block device.
+// Open opens an image file or a block device. Of a compressed image it makes a
+// temporary copy.
 func Open(path string) (*Image, error) {
-	f, err := os.Open(path)
+	f, err := format.OpenFile(context.Background(), path, format.OpenOptions{MayChange: true})
 	if err != nil {
 		return nil, err
 	}
-	img, err := openFile(f)
+	img, err := read(f)
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("%q: %w", path, err)
 	}
-	img.file = f
+	img.File = path
 	return img, nil
 }
 
-func openFile(f *os.File) (*Image, error) {
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if mode := fi.Mode(); !mode.IsRegular() && mode.Type() != os.ModeDevice {
-		return nil, fmt.Errorf("%q is neither a file nor a block device", f.Name())
-	}
-	size, err := f.Seek(0, io.SeekEnd) // a device has no size to stat
-	if err != nil {
-		return nil, err
-	}
-	img, err := OpenReader(f, size)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", f.Name(), err)
-	}
-	img.File = f.Name()
-	return img, nil
-}
-
-// OpenReader reads the image of size bytes in r.
+// OpenReader reads the image of size bytes in r, which is not compressed.
 func OpenReader(r io.ReaderAt, size int64) (*Image, error) {
-	if size == 0 {
-		return nil, errors.New("it is empty")
-	}
-	if err := checkRaw(r, size); err != nil {
-		return nil, err
-	}
-	table, err := partition.Read(r, size)
+	f, err := format.Open(r, size)
 	if err != nil {
 		return nil, err
 	}
-	img := &Image{Format: "raw", DiskSize: size, Table: table, FileSystems: []FileSystem{}, r: r}
+	return read(f)
+}
+
+func read(f *format.Image) (*Image, error) {
+	disk, err := f.Map()
+	if err != nil {
+		return nil, err
+	}
+	if disk.Size() == 0 {
+		return nil, errors.New("the disk is empty")
+	}
+	table, err := partition.Read(disk, disk.Size())
+	if err != nil {
+		return nil, err
+	}
+	img := &Image{
+		Format: f.Format, FileSize: f.FileSize, DiskSize: disk.Size(),
+		Compress: string(f.Compress), Tar: f.Tar, Properties: f.Fields(),
+		Table: table, FileSystems: []FileSystem{}, r: disk, image: f,
+	}
+	for _, p := range img.Properties {
+		if img.Container == nil {
+			img.Container = make(map[string]any)
+		}
+		img.Container[p.Name] = p.Value
+	}
 	img.BootCode = bootCodeOf(table)
 	img.Gaps = gaps(table)
 	return img, img.findFileSystems()
@@ -176,12 +192,7 @@ func (img *Image) Problems() []string {
 }
 
 // Close closes what Open opened.
-func (img *Image) Close() error {
-	if img.file == nil {
-		return nil
-	}
-	return img.file.Close()
-}
+func (img *Image) Close() error { return img.image.Close() }
 
 // gaps returns what neither a partition nor the table occupies.
 func gaps(t *partition.Table) []Gap {

@@ -20,9 +20,12 @@ func newInspectCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect IMAGE [flags]",
 		Short: "Show what a disk image is and holds",
-		Long: `Show the partition table of a raw disk image or block device that anybody may
-have made, its file systems and how full they are, and a picture of it. What is
-wrong with the image is listed; that is no failure of inspect.
+		Long: `Show the partition table of a disk image or block device that anybody may have
+made, its file systems and how full they are, and a picture of it. What is wrong
+with the image is listed; that is no failure of inspect.
+
+Images may be in any format: raw, qcow2, vdi, vpc, vhdx, vmdk. Of one that is
+compressed, or in a tar, a temporary copy is made.
 
 Of an EFI variable store (efi-vars.fd, OVMF_VARS.fd) show the boot entries and
 the variables.
@@ -71,6 +74,7 @@ func printImage(w io.Writer, image *inspect.Image, width int) error {
 	t.line("IMAGE %s", show(image.File))
 	t.flush()
 	t.line("  format\t%s", image.Format)
+	printContainer(t, image)
 	t.line("  disk\t%s", size(image.DiskSize))
 	t.line("  boot code\t%s", image.BootCode)
 	t.flush()
@@ -86,6 +90,46 @@ func printImage(w io.Writer, image *inspect.Image, width int) error {
 		}
 	}
 	return t.flush()
+}
+
+// printContainer writes what there is to say about the format.
+func printContainer(t *table, image *inspect.Image) {
+	if image.Tar {
+		t.line("  packed in\ttar")
+	}
+	if image.Compress != "" {
+		t.line("  compressed\t%s", image.Compress)
+	}
+	if image.FileSize != image.DiskSize {
+		t.line("  file\t%s", size(image.FileSize))
+	}
+	for _, f := range image.Properties {
+		switch v := f.Value.(type) {
+		case bool:
+			if v { // what is not so goes without saying
+				t.line("  %s\tyes", words(f.Name))
+			}
+		case []string:
+			t.line("  %s\t%s", words(f.Name), show(strings.Join(v, ", ")))
+		default:
+			t.line("  %s\t%s", words(f.Name), show(fmt.Sprint(v)))
+		}
+	}
+}
+
+// words makes words of a key: "block size" of "blockSize".
+func words(key string) string {
+	var b strings.Builder
+	for i, c := range key {
+		if i > 0 && c >= 'A' && c <= 'Z' && key[i-1] >= 'a' && key[i-1] <= 'z' {
+			b.WriteByte(' ')
+			if i+1 == len(key) || key[i+1] >= 'a' && key[i+1] <= 'z' {
+				c += 'a' - 'A'
+			}
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
 }
 
 func inspectedRows(list []inspect.FileSystem) []fileSystemRow {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"diskwright/boot"
 	"diskwright/content"
@@ -33,6 +34,9 @@ type planner struct {
 	need     ext4.Need          // of root
 	loader   *boot.Installation // nil if no boot loader is installed
 	efiVars  []byte             // nil if none are asked for
+
+	usage       usage // of all files, before a boot loader is installed
+	loaderUsage usage // what that adds to the root file system
 
 	report Report
 }
@@ -64,9 +68,6 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 	if err := p.makeRequest(); err != nil {
 		return nil, err
 	}
-	// The formula for the disk's size does not count the boot loader, which the
-	// reference installs when the disk is there.
-	blocks, entries := tree.Usage(p.root, p.request.Compat != partition.Older)
 	if err := p.finishTree(ctx); err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 	if p.need, err = ext4.Measure(p.root, p.rootOptions(0)); err != nil {
 		return nil, err
 	}
-	table, root, err := p.planRoot(ctx, blocks, entries)
+	table, root, err := p.planRoot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +110,57 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 // finishTree adds to the tree what depends on the disk's layout, and then sets
 // the owners of contents, as the reference does. The size of the disk is not
 // known here, nor need it be: all identifiers are.
+//
+// The formula for the size counts all files, those of boot partitions too, as
+// they are before the boot loader is installed. The reference installs it
+// when the disk has its size, and relies on there being room; here what it puts
+// into the root file system counts.
 func (p *planner) finishTree(ctx context.Context) error {
-	if err := p.installBootLoader(ctx); err != nil {
-		return err
+	p.usage = p.usageOf(p.root)
+	if p.spec.InstallsBootLoader() {
+		before, err := p.rootUsage()
+		if err != nil {
+			return err
+		}
+		if err := p.installBootLoader(ctx); err != nil {
+			return err
+		}
+		after, err := p.rootUsage()
+		if err != nil {
+			return err
+		}
+		p.loaderUsage = usage{max(0, after.blocks-before.blocks), max(0, after.entries-before.entries)}
 	}
 	return tree.Own(p.root, p.contents)
+}
+
+// usage is what the formula for the disk's size counts.
+type usage struct{ blocks, entries int64 }
+
+// bytes returns what the formula makes of it.
+func (u usage) bytes() int64 { return contentBytes(u.blocks, u.entries) }
+
+// usageOf returns what the formula counts of a tree.
+func (p *planner) usageOf(root *tree.Inode) (u usage) {
+	u.blocks, u.entries = tree.Usage(root, p.request.Compat != partition.Older)
+	return u
+}
+
+// rootUsage is usageOf of what goes into the root file system.
+func (p *planner) rootUsage() (usage, error) {
+	u := p.usageOf(p.root)
+	table, err := p.smallestTable()
+	if err != nil {
+		return u, err
+	}
+	for _, part := range table.Partitions {
+		if dir := p.root.Lookup(strings.TrimPrefix(part.MountPoint, "/")); hasFAT(part) && dir != nil && dir.IsDir() {
+			below := p.usageOf(dir)
+			u.blocks -= below.blocks
+			u.entries -= below.entries - 1 // the mount point stays
+		}
+	}
+	return u, nil
 }
 
 // makeRequest says what the table must be, but for the disk's size.
@@ -182,14 +229,13 @@ func hasFAT(part partition.Partition) bool {
 }
 
 // planRoot chooses the size of the disk and plans the root file system on it.
-// blocks and entries are what tree.Usage counts of all files.
-func (p *planner) planRoot(ctx context.Context, blocks, entries int64) (*partition.Table, *ext4.FileSystem, error) {
+func (p *planner) planRoot(ctx context.Context) (*partition.Table, *ext4.FileSystem, error) {
 	p.report.DiskSizeMode = p.spec.DiskSize.String()
 	if p.spec.DiskSize.Mode == spec.DiskSizeFixed {
 		p.report.DiskSizeMode = "fixed"
 		return p.planRootOn(p.spec.DiskSize.MiB*mebibyte, 0)
 	}
-	first, err := p.firstSize(blocks, entries)
+	first, err := p.firstSize()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -213,7 +259,7 @@ func (p *planner) planRoot(ctx context.Context, blocks, entries int64) (*partiti
 }
 
 // firstSize returns the smallest size of the disk that may do.
-func (p *planner) firstSize(blocks, entries int64) (int64, error) {
+func (p *planner) firstSize() (int64, error) {
 	additional, err := p.spec.AdditionalSpace.Bytes()
 	if err != nil {
 		return 0, err
@@ -235,7 +281,7 @@ func (p *planner) firstSize(blocks, entries int64) (int64, error) {
 		return smallest + roundUp(additional, mebibyte), nil
 	}
 	reserved := partition.Reserved(p.request.Layout, p.request.BootSize, p.request.Compat)
-	auto := autoSize(blocks, entries, additional, reserved, p.request.Compat == partition.Older)
+	auto := autoSize(p.usage.blocks+p.loaderUsage.blocks, p.usage.entries+p.loaderUsage.entries, additional, reserved, p.request.Compat == partition.Older)
 	auto.Additions = p.additions()
 	p.report.AutoSize = &auto
 	return max(auto.FormulaBytes, smallest), nil
@@ -245,7 +291,11 @@ func (p *planner) firstSize(blocks, entries int64) (int64, error) {
 // formula counts it.
 func (p *planner) additions() (list []Addition) {
 	if s := p.report.System; s != nil && s.DatabaseBytes > 0 {
-		list = append(list, Addition{"database of the Nix store", contentBytes((s.DatabaseBytes+sizeBlock-1)/sizeBlock, 1)})
+		database := usage{(s.DatabaseBytes + sizeBlock - 1) / sizeBlock, 1}
+		list = append(list, Addition{"database of the Nix store", database.bytes()})
+	}
+	if p.loaderUsage != (usage{}) {
+		list = append(list, Addition{"boot loader in the root file system", p.loaderUsage.bytes()})
 	}
 	return list
 }

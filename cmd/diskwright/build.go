@@ -68,7 +68,7 @@ BASENAME.img; a file of that name is replaced when the new one is complete. With
 		Example: `  diskwright build image.yaml -o out
   diskwright build --root ./rootfs --partition-table-type efi --disk-size min -o out
   docker export debian | diskwright build --root - -o - > disk.img
-  diskwright build --system ./result --install-boot-loader=false -o out`,
+  diskwright build --system ./result --partition-table-type efi -o out`,
 		Args:              arguments(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: completeSpec,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -9,6 +9,7 @@ import (
 	"diskwright/boot/extlinux"
 	"diskwright/boot/grub"
 	"diskwright/boot/initscript"
+	"diskwright/boot/limine"
 	"diskwright/boot/systemdboot"
 	"diskwright/content"
 	"diskwright/nixos"
@@ -22,6 +23,7 @@ import (
 var loaders = map[string]func(context.Context, *boot.Request) (*boot.Installation, error){
 	boot.SystemdBootName: systemdboot.Install,
 	boot.GRUBName:        grub.Install,
+	boot.LimineName:      limine.Install,
 	boot.ExtlinuxName:    extlinux.Install,
 	boot.InitScriptName:  initscript.Install,
 }
@@ -41,10 +43,6 @@ func (p *planner) installBootLoader(ctx context.Context) error {
 		p.note("%s: the system has no boot loader that could be installed", p.spec.Called("installBootLoader"))
 		return nil
 	}
-	install, ok := loaders[settings.Loader()]
-	if !ok {
-		return fmt.Errorf("%s: %s cannot be installed by this version", p.spec.Called("bootLoader"), settings.Loader())
-	}
 	disk, err := p.bootDisk()
 	if err != nil {
 		return err
@@ -55,7 +53,7 @@ func (p *planner) installBootLoader(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", p.spec.Called("system"), err)
 		}
 	}
-	if p.loader, err = install(ctx, request); err != nil {
+	if p.loader, err = loaders[settings.Loader()](ctx, request); err != nil {
 		return fmt.Errorf("%s: %w", p.spec.Called("bootLoader"), err)
 	}
 	p.report.BootLoader = &BootLoader{Name: settings.Loader(), Detected: p.spec.BootLoader == nil}

@@ -11,6 +11,7 @@ import (
 
 	"diskwright/boot"
 	"diskwright/boot/grub"
+	"diskwright/boot/limine"
 	"diskwright/nixstore"
 	"diskwright/tree"
 )
@@ -53,6 +54,7 @@ type loaderReader struct {
 var installers = map[string]func(*loaderReader, []string) (*boot.Settings, error){
 	"install-systemd-boot.sh":  (*loaderReader).systemdBoot,
 	"install-grub.sh":          (*loaderReader).grub,
+	"limine-install.py":        (*loaderReader).limine,
 	"install-extlinux-conf.sh": (*loaderReader).extlinux,
 	"extlinux-conf-builder.sh": (*loaderReader).extlinuxBuilder,
 	"init-script-builder.sh":   (*loaderReader).initScript,
@@ -198,6 +200,29 @@ func (r *loaderReader) initScript(command []string) (*boot.Settings, error) {
 		return nil, fmt.Errorf("%q has arguments that are not known", command)
 	}
 	return boot.NewSettings(boot.InitScriptName), nil
+}
+
+// limineConfig is how limine-install.py names its settings.
+var limineConfig = regexp.MustCompile(`/nix/store/[0-9a-z]{32}-limine-install\.json`)
+
+// limine reads limine-install.json, which the installer has the path of.
+func (r *loaderReader) limine(command []string) (*boot.Settings, error) {
+	if len(command) != 1 {
+		return nil, fmt.Errorf("%q has arguments that are not known", command)
+	}
+	script, err := readFile(r.store, command[0])
+	if err != nil {
+		return nil, err
+	}
+	name := limineConfig.Find(script)
+	if name == nil {
+		return nil, fmt.Errorf("%q does not name limine-install.json", command[0])
+	}
+	config, err := readFile(r.store, string(name))
+	if err != nil {
+		return nil, err
+	}
+	return limine.ParseConfig(config, script)
 }
 
 // grub reads install-grub.sh: a call of install-grub.pl for each element of

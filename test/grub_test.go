@@ -416,44 +416,32 @@ func fixtureDisk(t *testing.T, layout partition.Layout, variant string) (*grubDi
 	return nil, nil
 }
 
-// grubLayouts are the disks that GRUB starts.
+// grubLayouts are the disks that GRUB starts. (test/bootmatrix_test.go has them
+// started.)
 var grubLayouts = []struct {
-	layout    partition.Layout
-	variant   string
-	firmwares []qemu.Firmware
+	layout  partition.Layout
+	variant string
 }{
-	{partition.Legacy, "grub", []qemu.Firmware{qemu.BIOS}},
-	{partition.LegacyBoot, "grub", []qemu.Firmware{qemu.BIOS}},
-	{partition.LegacyGPT, "grub", []qemu.Firmware{qemu.BIOS}},
-	{partition.EFI, "grub-efi", []qemu.Firmware{qemu.UEFI}},
-	{partition.Hybrid, "grub-both", []qemu.Firmware{qemu.BIOS, qemu.UEFI}},
+	{partition.Legacy, "grub"},
+	{partition.LegacyBoot, "grub"},
+	{partition.LegacyGPT, "grub"},
+	{partition.EFI, "grub-efi"},
+	{partition.Hybrid, "grub-both"},
 }
 
 // reference is a file in a menu: its drive and its path.
 var reference = regexp.MustCompile(`(?m)^  (linux|initrd) \(\$(drive[12])\)(\S+)`)
 
-// GRUB's own readers find kernel and initial ramdisk where the menu says, and its
-// parser accepts the menu. Then firmware starts the disks; the fixture's init says
-// whether the store is whole.
-func TestGRUBStarts(t *testing.T) {
+// GRUB's own readers of ext4 and FAT find kernel and initial ramdisk where the
+// menu says, and its parser accepts the menu.
+func TestGRUBReads(t *testing.T) {
 	for _, l := range grubLayouts {
 		t.Run(string(l.layout), func(t *testing.T) {
-			t.Parallel()
 			d, settings := fixtureDisk(t, l.layout, l.variant)
 			in := d.install(settings)
 			menu := menuOf(t, in)
-			image := d.write(in)
 			checkMenu(t, menu)
-			checkReferences(t, d, image, menu, fixture.Build(t, l.variant))
-			for _, firmware := range l.firmwares {
-				t.Run(string(firmware), func(t *testing.T) {
-					long(t)
-					report := qemu.Run(t, qemu.Machine{Image: image, Firmware: firmware}).Report()
-					if report["store"] != "ok" || report["firmware"] != string(firmware) {
-						t.Errorf("the fixture reports %v", report)
-					}
-				})
-			}
+			checkReferences(t, d, d.write(in), menu, fixture.Build(t, l.variant))
 		})
 	}
 }
@@ -522,14 +510,53 @@ func checkReferences(t *testing.T, d *grubDisk, image, menu string, f *fixture.S
 	}
 }
 
-// Two installations are the same.
-func TestGRUBTwice(t *testing.T) {
-	var digests []string
-	for range 2 {
-		d, settings := fixtureDisk(t, partition.Hybrid, "grub-both")
-		digests = append(digests, digest(t, d.write(d.install(settings))))
+// An image without partitions has a menu, and Linode's link to it, for a GRUB
+// that the machine brings along: here one that QEMU starts as if it were Linux.
+func TestGRUBOnNone(t *testing.T) {
+	s := fixture.Build(t, "grub-nodev")
+	image := build(t, append(systemArgs(s), "--partition-table-type", "none")...)
+	for _, dir := range []string{"grub", "grub2"} {
+		menu := string(oracle.Output(t, "grub-fstest", image, "cat", "(loop0)/boot/"+dir+"/grub.cfg"))
+		if !strings.Contains(menu, "search --set=drive1 --label nixos\n") {
+			t.Errorf("/boot/%s/grub.cfg finds nothing by label:\n%s", dir, menu)
+		}
+		checkMenu(t, menu)
 	}
-	if digests[0] != digests[1] {
-		t.Errorf("two images differ: %s", digests)
+	long(t)
+	dir := t.TempDir()
+	config, core, initrd := filepath.Join(dir, "config"), filepath.Join(dir, "core"), filepath.Join(dir, "none")
+	writeFile(t, config, []byte("search --set=root --label nixos\nconfigfile ($root)/boot/grub2/grub.cfg\n"))
+	writeFile(t, initrd, nil)
+	oracle.Run(t, "grub-mkimage", "-O", "i386-pc", "-p", "(hd0)/boot/grub2", "-c", config, "-o", core,
+		"biosdisk", "configfile", "ext2", "linux", "loadenv", "normal", "search", "search_label", "serial", "terminal", "test")
+	head, err := os.ReadFile(oracle.NeedFile(t, "grub-pc-bin", "/usr/lib/grub/i386-pc/lnxboot.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, err := os.ReadFile(core)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, core, append(head, rest...))
+	checkBooted(t, qemu.Run(t, qemu.Machine{Image: image, Firmware: qemu.Direct, Kernel: core, Initrd: initrd, CommandLine: "grub"}), s, s.Toplevel)
+}
+
+// GRUB by the firmware's variables only: there is no file that firmware falls back
+// to.
+func TestGRUBByVariables(t *testing.T) {
+	long(t)
+	s := fixture.Build(t, "grub-efi-variables")
+	dir := scratch.Dir(t)
+	must(t, append(systemArgs(s), "build", "-q", "--no-sync", "-o", dir, "--partition-table-type", "efi", "--boot-size", "128M",
+		"--touch-efi-vars", "--efi-variables", qemu.Variables(t))...)
+	image, variables := filepath.Join(dir, "nixos.img"), filepath.Join(dir, "efi-vars.fd")
+	checkBooted(t, qemu.Run(t, qemu.Machine{Image: image, Firmware: qemu.UEFI, Variables: variables}), s, s.Toplevel)
+	qemu.Fails(t, qemu.Machine{Image: image, Firmware: qemu.UEFI, Timeout: time.Minute})
+}
+
+func writeFile(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

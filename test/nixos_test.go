@@ -5,6 +5,7 @@ package test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -470,6 +471,38 @@ func TestNixOSDeterminism(t *testing.T) {
 		t.Fatalf("nix-store --load-db: %v\n%s", err, out)
 	}
 	check("other database", loaded.args())
+}
+
+// SOURCE_DATE_EPOCH is the time of what is made and of registrations, and leaves
+// store objects alone, which are later than 0.
+func TestNixOSEpoch(t *testing.T) {
+	oracle.NeedRoot(t)
+	s := newNixSample(t)
+	for _, epoch := range []int64{0, 1700000000} {
+		out := scratch.Dir(t)
+		cmd := command(append([]string{"build", "--no-sync", "-q", "-o", out}, s.args()...)...)
+		cmd.Env = append(os.Environ(), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch))
+		mustRun(t, cmd)
+		root := findLayout("none").rootOf(t, only(t, out)).mount(t, "")
+		for _, f := range read(t, root).Without("lost+found") {
+			want := epoch
+			if strings.HasPrefix(f.Path, "nix/store/") && f.Path != "nix/store/.links" {
+				want = 1
+			}
+			if f.Sec != want {
+				t.Errorf("epoch %d: %s has the time %d", epoch, f.Path, f.Sec)
+			}
+		}
+		var info []struct{ RegistrationTime int64 }
+		if err := json.Unmarshal([]byte(nixStore{t, root}.run("nix", "path-info", "--json", "--all")), &info); err != nil || len(info) == 0 {
+			t.Fatal(err)
+		}
+		for _, path := range info {
+			if path.RegistrationTime != epoch {
+				t.Errorf("epoch %d: a path is registered at %d", epoch, path.RegistrationTime)
+			}
+		}
+	}
 }
 
 // The image of a store alone has the objects in its root.

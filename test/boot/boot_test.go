@@ -100,8 +100,10 @@ func TestSystem(t *testing.T) {
 	}
 	expect(t, Run(t, direct(t, disk, s)), want)
 
-	// Its specialisation, from a disk on another bus.
-	m := direct(t, disk, s)
+	// Its specialisation, from a disk in another format, on another bus.
+	m := direct(t, disk+".qcow2", s)
+	oracle.Run(t, "qemu-img", "convert", "-O", "qcow2", disk, m.Image)
+	m.Format = "qcow2"
 	child, err := os.Readlink(s.Host(s.Toplevel + "/specialisation/rescue"))
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func bootCodeOf(t *partition.Table) BootCode {
 		return PartedBootCode
 	case bytes.Contains(code, []byte("GRUB \x00Geom\x00Hard Disk\x00")):
 		return GRUB
-	case bytes.Contains(code, []byte("Limine")):
+	case bytes.Contains(code, []byte("LIMINE  ")):
 		return Limine
 	case bytes.Contains(code, []byte("Missing operating system.")), bytes.Contains(code, []byte("SYSLINUX")):
 		return Syslinux

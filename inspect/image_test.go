@@ -170,7 +170,7 @@ func TestBootCode(t *testing.T) {
 	for text, want := range map[string]BootCode{
 		"":                                    NoBootCode,
 		"....GRUB \x00Geom\x00Hard Disk\x00 ": GRUB,
-		"....Limine":                          Limine,
+		"\xeb\x58\x90LIMINE  ....":            Limine,
 		"....Missing operating system.\r\n":   Syslinux,
 		"....":                                OtherBootCode,
 	} {

@@ -23,6 +23,7 @@ let
         "configurationLimit"
         "consoleMode"
         "editor"
+        "extraEfiDrivers"
         "extraEntries"
         "extraFiles"
         "extraInstallCommands"
@@ -76,7 +77,9 @@ let
     generic-extlinux-compatible =
       select [
         "configurationLimit"
+        "copyKernels" # of some forks: the program refuses these two, and says so
         "mirroredBoots"
+        "storePath"
         "useGenerationDeviceTree"
       ] loader.generic-extlinux-compatible
       // {

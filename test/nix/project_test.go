@@ -4,6 +4,7 @@ package nix
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -23,11 +24,7 @@ func TestVendorHash(t *testing.T) {
 	cmd.Env = s.env
 	// The modules are where they are for the user who runs the test.
 	for _, variable := range []string{"GOMODCACHE", "GOCACHE", "GOPROXY"} {
-		value, err := exec.Command("go", "env", variable).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Env = append(cmd.Env, variable+"="+strings.TrimSpace(string(value)))
+		cmd.Env = append(cmd.Env, variable+"="+goEnv(t, variable))
 	}
 	out, err := cmd.Output()
 	if err != nil {
@@ -70,6 +67,34 @@ func TestPackage(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The package builds: with the modules that vendorHash says, as buildGoModule would
+// do it. It compiles everything anew, which takes minutes.
+func TestPackageBuild(t *testing.T) {
+	if os.Getenv("DISKWRIGHT_LONG") == "" {
+		t.Skip("long; set DISKWRIGHT_LONG=1 (make test-long)")
+	}
+	root, modules := goEnv(t, "GOROOT"), goEnv(t, "GOMODCACHE")
+	s := newStore(t)
+	s.env = append(s.env, "NIX_CONFIG="+config+"extra-sandbox-paths = "+root+" "+modules+"\n")
+	out := s.build(t, "(import "+tree+"/nix/tests/standin { overlays = [ (import "+tree+"/nix/overlay.nix) ]; go = { root = \""+root+"\"; modules = \""+modules+"\"; }; }).diskwright")
+	if got := string(oracle.Output(t, s.host(out+"/bin/diskwright"), "--version")); !strings.HasPrefix(got, "diskwright ") {
+		t.Errorf("the program says that it is %q", got)
+	}
+	if want, got := []string{"diskwright.bash", "diskwright.fish", "diskwright.zsh"}, list(t, s.host(out+"/share")); !slices.Equal(got, want) {
+		t.Errorf("completions %q, want %q", got, want)
+	}
+}
+
+// goEnv returns what Go says of its environment.
+func goEnv(t testing.TB, variable string) string {
+	t.Helper()
+	value, err := exec.Command("go", "env", variable).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(value))
 }
 
 // The overlay's program is the one that images are built with.

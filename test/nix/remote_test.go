@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ func newRemote(t testing.TB) *remote {
 	t.Helper()
 	sshd := oracle.Need(t, "sshd")
 	oracle.Need(t, "ssh")
+	needShell(t)
 	r := &remote{store: newStore(t), dir: t.TempDir(), port: freePort(t)}
 	if os.Geteuid() == 0 {
 		// Where sshd, started by root, locks up what reads from the network.
@@ -122,6 +124,15 @@ func (r *remote) reach(t testing.TB, s *nixStore) {
 		t.Fatal(err)
 	}
 	s.env = append(s.env, "USER="+u.Username, fmt.Sprintf("NIX_SSHOPTS=-F none -p %d", r.port))
+}
+
+// needShell skips the test of a user whom nobody lets in, such as nobody.
+func needShell(t testing.TB) {
+	t.Helper()
+	entry := strings.TrimSpace(string(oracle.Output(t, "getent", "passwd", strconv.Itoa(os.Getuid()))))
+	if shell := entry[strings.LastIndexByte(entry, ':')+1:]; strings.HasSuffix(shell, "/nologin") || strings.HasSuffix(shell, "/false") {
+		t.Skipf("%s is no shell that sshd could start", shell)
+	}
 }
 
 func freePort(t testing.TB) int {

@@ -5,6 +5,12 @@
 {
   system ? builtins.currentSystem,
   diskwright ? null, # the program; none for tests that only evaluate
+  # Directories of the host with Go and its modules, to build the program with.
+  # None for tests that only evaluate it.
+  go ? {
+    root = "/none";
+    modules = "/none";
+  },
   overlays ? [ ],
 }:
 let
@@ -115,14 +121,47 @@ let
     systemdMinimal = tools "systemd-minimal";
     util-linux = tools "util-linux";
 
-    # Says what it was asked for, and builds nothing.
+    # What the function of nixpkgs does with the arguments that it gets here: the
+    # modules are vendored by a derivation whose output must have vendorHash.
     buildGoModule =
       attrs:
-      runCommand "${attrs.pname}-${attrs.version}" {
-        inherit (attrs) vendorHash;
-        src = "${attrs.src}";
-      } ''mkdir "$out"'';
-    installShellFiles = tools "install-shell-files";
+      let
+        environment = ''
+          export HOME="$TMPDIR" GOROOT=${go.root} GOMODCACHE=${go.modules} GOPROXY=off GOTOOLCHAIN=local
+          export PATH=${go.root}/bin:$PATH
+          cp -r "$src" source
+          chmod -R u+w source
+          cd source
+        '';
+      in
+      runCommand "${attrs.pname}-${attrs.version}"
+        {
+          inherit (attrs) src vendorHash nativeBuildInputs;
+          inherit (attrs.env) CGO_ENABLED;
+          modules = runCommand "go-modules" {
+            inherit (attrs) src;
+            outputHash = attrs.vendorHash;
+            outputHashAlgo = "sha256";
+            outputHashMode = "recursive";
+          } (environment + ''go mod vendor -o "$out"'');
+        }
+        (
+          environment
+          + ''
+            cp -r "$modules" vendor
+            go install -mod=vendor -trimpath -ldflags ${lib.escapeShellArg (toString attrs.ldflags)} ${
+              toString (map (package: "./${package}") attrs.subPackages)
+            }
+            mkdir -p "$out"
+            cp -r "$HOME/go/bin" "$out/bin"
+            ${attrs.postInstall}
+          ''
+        );
+    installShellFiles = runCommand "install-shell-files" { } ''
+      mkdir -p "$out/bin"
+      printf '#!/bin/sh\nmkdir -p "$out/share"\ncp "$@" "$out/share/"\n' >"$out/bin/installShellCompletion"
+      chmod +x "$out/bin/installShellCompletion"
+    '';
   }
   // lib.optionalAttrs (diskwright != null) {
     diskwright = runCommand "diskwright" { program = diskwright; } ''

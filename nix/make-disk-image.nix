@@ -78,7 +78,8 @@
   # What newer versions of the original take to make it reproducible, and how
   # it fills the file system. Without effect: this one always is.
   reproducible ? true,
-  populateRootWith ? "cptofs",
+  populateRootWith ? "mke2fs",
+  rootFSHashSeed ? rootFSUID,
 
   # Of our own. The program, for the machine that builds,
   diskwright ? import ./diskwright.nix { inherit pkgs lib; },

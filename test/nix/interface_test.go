@@ -18,7 +18,7 @@ var arguments = map[string]bool{
 	"name": true, "format": true, "baseName": true, "deterministic": true, "rootGPUID": true, "rootFSUID": true,
 	"copyChannel": true, "additionalPaths": true,
 	// Of newer versions, without effect here.
-	"reproducible": true, "populateRootWith": true,
+	"reproducible": true, "populateRootWith": true, "rootFSHashSeed": true,
 	// Of our own.
 	"diskwright": true, "parameters": true,
 }

@@ -62,6 +62,8 @@ var packages = map[string]string{
 	"mkfs.ext4":          "e2fsprogs",
 	"mkfs.vfat":          "dosfstools",
 	"mkfs.xfs":           "xfsprogs",
+	"nbdcopy":            "libnbd-bin",
+	"nbdinfo":            "libnbd-bin",
 	"mkswap":             "util-linux",
 	"mlabel":             "mtools",
 	"mmd":                "mtools",

@@ -37,36 +37,39 @@ func (m *menu) entry(title, top, options string) (entries int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	searches := []string{m.drive1.search}
+	if m.usesStore() {
+		searches = append(searches, m.drive2.search)
+	}
+	m.open(`"`+title+`"`, options, searches...)
 	linux, ramdisk := "linux", "initrd"
-	m.open(title, options)
 	if xen != "" {
 		xenParams, err := m.text(top + "/xen-params")
 		if err != nil {
 			return 0, err
 		}
 		linux, ramdisk = "module", "module"
-		fmt.Fprintf(&m.out, "  multiboot %s %s\n", xen, xenParams)
+		fmt.Fprintf(m.out, "  multiboot %s %s\n", xen, xenParams)
 	}
-	fmt.Fprintf(&m.out, "  %s %s init=%s %s\n", linux, kernel, init, params)
+	fmt.Fprintf(m.out, "  %s %s init=%s %s\n", linux, kernel, init, params)
 	if initrd != "" {
-		fmt.Fprintf(&m.out, "  %s %s\n", ramdisk, initrd)
+		fmt.Fprintf(m.out, "  %s %s\n", ramdisk, initrd)
 	}
 	m.out.WriteString("}\n\n")
 	return 1, nil
 }
 
-// open writes the beginning of an entry of a NixOS system.
-func (m *menu) open(title, options string) {
-	fmt.Fprintf(&m.out, "menuentry \"%s\" %s {\n", title, options)
+// open writes the beginning of an entry. The title is in quotes already.
+func (m *menu) open(title, options string, searches ...string) {
+	fmt.Fprintf(m.out, "menuentry %s %s {\n", title, options)
 	if m.savesDefault() {
 		m.out.WriteString("  savedefault\n")
 	}
-	m.out.WriteString(m.drive1.search + "\n")
-	if m.usesStore() {
-		m.out.WriteString(m.drive2.search + "\n")
+	for _, s := range searches {
+		m.out.WriteString(s + "\n")
 	}
 	if m.g.ExtraPerEntryConfig != "" {
-		m.out.WriteString("  " + m.g.ExtraPerEntryConfig + "\n")
+		m.out.WriteString("  " + m.bootRoot(m.g.ExtraPerEntryConfig) + "\n")
 	}
 }
 
@@ -127,16 +130,7 @@ func (m *menu) plainEntry(e boot.Entry) error {
 			searches = append(searches, drive.search)
 		}
 	}
-	fmt.Fprintf(&m.out, "menuentry %s %s {\n", quote(e.Title), m.g.EntryOptions)
-	if m.savesDefault() {
-		m.out.WriteString("  savedefault\n")
-	}
-	for _, s := range searches {
-		m.out.WriteString(s + "\n")
-	}
-	if m.g.ExtraPerEntryConfig != "" {
-		m.out.WriteString("  " + m.g.ExtraPerEntryConfig + "\n")
-	}
+	m.open(quote(e.Title), m.g.EntryOptions, searches...)
 	m.out.WriteString("  linux " + kernel)
 	for _, word := range kernelWords(e.Options) {
 		m.out.WriteString(" " + word)

@@ -140,7 +140,7 @@ func (m *mirror) check() error {
 
 // installMenu adds grub.cfg and what it refers to.
 func (m *mirror) installMenu() error {
-	menu := &menu{mirror: m, copies: map[string]string{}}
+	menu := &menu{mirror: m, out: &strings.Builder{}, copies: map[string]string{}}
 	text, err := menu.render()
 	if err != nil {
 		return err
@@ -218,10 +218,11 @@ func (m *mirror) installBIOS(modules []string, prefix string) error {
 	if err != nil {
 		return err
 	}
-	core, err := m.mkimage(p, prefix, modules)
+	cores, err := m.mkimage(p, modules, prefix)
 	if err != nil {
 		return err
 	}
+	core := cores[0]
 	image, err := p.read("boot.img")
 	if err != nil {
 		return err
@@ -277,15 +278,12 @@ func (m *mirror) installEFI(modules []string, prefix string) error {
 	if err != nil {
 		return err
 	}
-	core, err := m.mkimage(p, prefix, modules)
-	if err != nil {
-		return err
-	}
 	// grub-install makes another one, without a prefix, that nothing uses.
-	bare, err := m.mkimage(p, "", modules)
+	cores, err := m.mkimage(p, modules, prefix, "")
 	if err != nil {
 		return err
 	}
+	core, bare := cores[0], cores[1]
 	dir := path.Join(m.prefix(), m.g.TargetEFI)
 	m.in.AddText(dir+"/core.efi", 0o644, string(core), m.r.Epoch)
 	m.in.AddText(dir+"/grub.efi", 0o644, string(bare), m.r.Epoch)

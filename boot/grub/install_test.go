@@ -2,6 +2,7 @@ package grub
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,6 +175,27 @@ func TestNoProgram(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := Install(context.Background(), plainRequest(t, partition.Legacy, nil))
 	if err == nil || !strings.Contains(err.Error(), "grub-common") || !strings.Contains(err.Error(), "mkimage") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// With the flag, the package's own program runs, and no other.
+func TestRunClosure(t *testing.T) {
+	needGRUB(t)
+	oracle.NeedFile(t, "grub-common", "/usr/bin/grub-mkimage")
+	t.Setenv("PATH", t.TempDir())
+	in, err := Install(context.Background(), plainRequest(t, partition.Legacy, func(s *boot.Settings) { s.GRUB.RunClosure = true }))
+	if err != nil || len(in.Embed) != 1 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A build that is stopped stops the program.
+func TestCancelled(t *testing.T) {
+	needGRUB(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Install(ctx, plainRequest(t, partition.Legacy, nil)); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

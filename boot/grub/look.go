@@ -42,7 +42,7 @@ func (m *menu) font() error {
 	if err := m.copyFile(font, m.boot.Path+"/converted-font.pf2"); err != nil {
 		return err
 	}
-	fmt.Fprintf(&m.out, `
+	fmt.Fprintf(m.out, `
         insmod font
         if loadfont %s/converted-font.pf2; then
           insmod gfxterm
@@ -76,9 +76,9 @@ func (m *menu) splash() error {
 		return err
 	}
 	if color := value(m.g.BackgroundColor); color != "" {
-		fmt.Fprintf(&m.out, "\n        background_color '%s'\n        ", color)
+		fmt.Fprintf(m.out, "\n        background_color '%s'\n        ", color)
 	}
-	fmt.Fprintf(&m.out, `
+	fmt.Fprintf(m.out, `
         insmod %s
         if background_image --mode '%s' %s/background%s; then
           set color_normal=white/black
@@ -119,7 +119,7 @@ func (m *menu) theme() error {
 	if has(".jpg", ".jpeg") {
 		m.out.WriteString("\n            insmod jpeg\n        ")
 	}
-	fmt.Fprintf(&m.out, `
+	fmt.Fprintf(m.out, `
         # Sets theme.
         set theme=%s/theme/theme.txt
         export theme
@@ -127,7 +127,7 @@ func (m *menu) theme() error {
     `, m.drive1.path)
 	for _, f := range files {
 		if strings.ToLower(path.Ext(f)) == ".pf2" {
-			fmt.Fprintf(&m.out, "\n                loadfont %s/theme/%s\n            ", m.drive1.path, f)
+			fmt.Fprintf(m.out, "\n                loadfont %s/theme/%s\n            ", m.drive1.path, f)
 		}
 	}
 	return nil

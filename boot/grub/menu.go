@@ -19,7 +19,7 @@ import (
 type menu struct {
 	*mirror
 
-	out    strings.Builder
+	out    *strings.Builder
 	drive1 drive // of the directory /boot
 	// drive2 is that of the store. It is not used if kernels are copied.
 	drive2 drive
@@ -97,7 +97,7 @@ func (m *menu) header() error {
 	if t := m.r.Settings.Timeout; t != nil {
 		timeout = *t
 	}
-	fmt.Fprintf(&m.out, `
+	fmt.Fprintf(m.out, `
     %s
     if [ -s $prefix/grubenv ]; then
       load_env
@@ -153,7 +153,7 @@ func (m *menu) users() error {
 			if !strings.HasPrefix(hash, "grub.pbkdf2.") {
 				return fmt.Errorf("users: the hashed password of %q does not begin with grub.pbkdf2. as those of grub-mkpasswd-pbkdf2 do", name)
 			}
-			fmt.Fprintf(&m.out, "\npassword_pbkdf2 %s %s", name, hash)
+			fmt.Fprintf(m.out, "\npassword_pbkdf2 %s %s", name, hash)
 			continue
 		}
 		password, err := m.password(name, "password", u.Password, u.PasswordFile)
@@ -163,10 +163,10 @@ func (m *menu) users() error {
 		if password == "" {
 			return fmt.Errorf("users: %q has an empty password", name)
 		}
-		fmt.Fprintf(&m.out, "\npassword %s %s", name, password)
+		fmt.Fprintf(m.out, "\npassword %s %s", name, password)
 	}
 	if len(names) > 0 {
-		fmt.Fprintf(&m.out, "\nset superusers=\"%s\"\n", strings.Join(names, " "))
+		fmt.Fprintf(m.out, "\nset superusers=\"%s\"\n", strings.Join(names, " "))
 	}
 	return nil
 }
@@ -219,29 +219,26 @@ func (m *menu) profiles() error {
 		if p.Name != "" && !profileName.MatchString(p.Name) {
 			continue
 		}
-		if err := m.submenu(title, func() (n int, err error) { return m.generations(p.Generations) }); err != nil {
+		if _, err := m.submenu(title, func() (int, error) { return m.generations(p.Generations) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// submenu writes what is inside of a submenu between its braces. One with
-// nothing inside is left out: GRUB takes it for a syntax error.
-func (m *menu) submenu(title string, inside func() (entries int, err error)) error {
-	outside := m.out.String()
-	m.out.Reset()
-	n, err := inside()
-	if err != nil {
-		return err
-	}
+// submenu writes what is inside of a submenu between its braces, and returns the
+// number of entries. One with nothing inside is left out: GRUB takes it for a
+// syntax error.
+func (m *menu) submenu(title string, inside func() (entries int, err error)) (entries int, err error) {
+	outside := m.out
+	m.out = &strings.Builder{}
+	entries, err = inside()
 	text := m.out.String()
-	m.out.Reset()
-	m.out.WriteString(outside)
-	if n > 0 {
-		fmt.Fprintf(&m.out, "submenu \"%s\" --class submenu {\n%s}\n", title, text)
+	m.out = outside
+	if err == nil && entries > 0 {
+		fmt.Fprintf(m.out, "submenu \"%s\" --class submenu {\n%s}\n", title, text)
 	}
-	return nil
+	return entries, err
 }
 
 // generations writes the newest of them, as many as the limit allows, and
@@ -273,34 +270,30 @@ func (m *menu) generation(name, suffix, top, options string, current bool) (entr
 		return 0, err
 	}
 	variants = slices.DeleteFunc(variants, func(name string) bool { return strings.HasPrefix(name, ".") })
-	all := func() (int, error) {
-		title := name + suffix
-		if len(variants) > 0 {
-			title = name + " - Default" + suffix
-		}
-		n, err := m.entry(title, top, options)
-		if err != nil {
-			return 0, err
-		}
-		for _, v := range variants {
-			added, err := m.specialisation(name, top+"/specialisation/"+v)
-			if err != nil {
-				return 0, err
-			}
-			n += added
-		}
-		entries = n
-		return n, nil
-	}
-	if current || len(variants) == 0 {
-		_, err = all()
-		return entries, err
+	switch {
+	case len(variants) == 0:
+		return m.entry(name+suffix, top, options)
+	case current:
+		return m.family(name, suffix, top, options, variants)
 	}
 	title := name + suffix
 	if m.g.OlderSubmenus {
 		title = "> " + title
 	}
-	err = m.submenu(title, all)
+	return m.submenu(title, func() (int, error) { return m.family(name, suffix, top, options, variants) })
+}
+
+// family writes a system and its specialisations.
+func (m *menu) family(name, suffix, top, options string, variants []string) (entries int, err error) {
+	entries, err = m.entry(name+" - Default"+suffix, top, options)
+	for _, v := range variants {
+		if err != nil {
+			break
+		}
+		var n int
+		n, err = m.specialisation(name, top+"/specialisation/"+v)
+		entries += n
+	}
 	return entries, err
 }
 

@@ -18,10 +18,11 @@ const program = "grub-mkimage"
 // maxCore is larger than any core image.
 const maxCore = 64 << 20
 
-// mkimage has grub-mkimage make a core image with the modules of a platform,
-// which it finds in a directory: a temporary copy. The order of modules shows in
-// the image. The image depends on its arguments and the files only.
-func (m *mirror) mkimage(p *platform, prefix string, modules []string) (core []byte, err error) {
+// mkimage has grub-mkimage make a core image for each prefix, with the modules of
+// a platform, which it finds in a directory: a temporary copy. The order of
+// modules shows in the image. An image depends on its arguments and the files
+// only.
+func (m *mirror) mkimage(p *platform, modules []string, prefixes ...string) (cores [][]byte, err error) {
 	tool, err := m.tool(p)
 	if err != nil {
 		return nil, err
@@ -31,28 +32,49 @@ func (m *mirror) mkimage(p *platform, prefix string, modules []string) (core []b
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	for _, name := range p.names() {
-		b, err := p.read(name)
+	if err := p.extract(dir); err != nil {
+		return nil, err
+	}
+	output := filepath.Join(dir, "core")
+	for _, prefix := range prefixes {
+		args := []string{"--directory", dir, "--prefix", prefix, "--output", output, "--format", p.target}
+		if err := run(m.ctx, tool, append(args, modules...)); err != nil {
+			return nil, err
+		}
+		fi, err := os.Stat(output)
 		if err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+		if fi.Size() > maxCore {
+			return nil, fmt.Errorf("%s made a core image of %d bytes, more than any has", tool, fi.Size())
+		}
+		core, err := os.ReadFile(output)
+		if err != nil {
 			return nil, err
 		}
+		cores = append(cores, core)
 	}
-	output := filepath.Join(dir, "core")
-	args := []string{"--directory", dir, "--prefix", prefix, "--output", output, "--format", p.target}
-	if err := run(m.ctx, tool, append(args, modules...)); err != nil {
-		return nil, err
+	return cores, nil
+}
+
+// extract writes what grub-mkimage reads into a directory of the host: modules,
+// their dependencies, and the pieces of core images.
+func (p *platform) extract(dir string) error {
+	for _, e := range p.files.Root.Entries {
+		switch filepath.Ext(e.Name) {
+		case ".mod", ".img", ".lst":
+		default:
+			continue
+		}
+		b, err := p.read(e.Name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, e.Name), b, 0o600); err != nil {
+			return err
+		}
 	}
-	fi, err := os.Stat(output)
-	if err != nil {
-		return nil, err
-	}
-	if fi.Size() > maxCore {
-		return nil, fmt.Errorf("%s made a core image of %d bytes, more than any has", tool, fi.Size())
-	}
-	return os.ReadFile(output)
+	return nil
 }
 
 // tool returns the path of grub-mkimage.

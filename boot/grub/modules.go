@@ -206,16 +206,3 @@ func escapeGlob(path string) string {
 
 // read returns the content of a file of the platform.
 func (p *platform) read(name string) ([]byte, error) { return p.files.Read("/" + name) }
-
-// names returns the files that grub-mkimage may read: modules, their
-// dependencies, and the pieces of core images.
-func (p *platform) names() []string {
-	var names []string
-	for _, e := range p.files.Root.Entries {
-		switch path.Ext(e.Name) {
-		case ".mod", ".img", ".lst":
-			names = append(names, e.Name)
-		}
-	}
-	return names
-}

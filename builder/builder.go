@@ -17,6 +17,7 @@ import (
 	"io"
 
 	"diskwright/diskmap"
+	"diskwright/format"
 	"diskwright/progress"
 	"diskwright/spec"
 )
@@ -46,8 +47,10 @@ type Build struct {
 	// Report says what the image is.
 	Report Report
 
-	spec *spec.Spec
-	disk *diskmap.Map
+	spec     *spec.Spec
+	disk     *diskmap.Map
+	format   *format.Encoder
+	identify identity // of the disk and of what is around it
 	// efiVars is the file with the firmware's variables, nil if there is none.
 	efiVars []byte
 	opts    Options
@@ -60,7 +63,11 @@ func New(ctx context.Context, s *spec.Spec, opts Options) (*Build, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Build{spec: s, opts: opts}
+	encoder, err := s.Encoder()
+	if err != nil {
+		return nil, err
+	}
+	b := &Build{spec: s, opts: opts, format: encoder}
 	if err := b.plan(ctx); err != nil {
 		b.Close()
 		return nil, err
@@ -75,12 +82,12 @@ func (b *Build) plan(ctx context.Context) error {
 		return err
 	}
 	progress.Phase(b.opts.Progress, "planning", 0)
-	p := newPlanner(b.spec, sources, b.Report)
+	p := newPlanner(b.spec, b.format, sources, b.Report)
 	b.disk, err = await(ctx, func() (*diskmap.Map, error) { return p.plan(ctx) })
 	if err != nil {
 		return err
 	}
-	b.Report, b.efiVars = p.report, p.efiVars
+	b.Report, b.efiVars, b.identify = p.report, p.efiVars, p.identify
 	b.Report.DataBytes = b.disk.DataSize()
 	return nil
 }

@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"diskwright/atomicfile"
-	"diskwright/format/raw"
+	"diskwright/format"
+	"diskwright/format/block"
 	"diskwright/progress"
 )
 
@@ -21,7 +23,7 @@ func (b *Build) Stream(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("%s: there is no output directory when the image is written to a stream", b.spec.Called(name))
 	}
 	progress.Phase(b.opts.Progress, "writing", b.disk.Size())
-	return raw.WriteStream(ctx, b.disk, w, b.rawOptions())
+	return b.encoder("").WriteStream(ctx, b.disk, w)
 }
 
 // WriteDir writes the image and what belongs to it into the directory dir,
@@ -81,16 +83,18 @@ func (o *output) writeImage(ctx context.Context) error {
 	b := o.build
 	o.image = filepath.Join(o.dir, b.Report.File)
 	progress.Phase(b.opts.Progress, "writing", b.disk.DataSize())
-	return o.write(o.image, func(f *os.File) error { return b.encode(ctx, f) })
+	return o.write(o.image, func(f *os.File) error { return b.encoder(o.dir).Write(ctx, b.disk, f) })
 }
 
-// encode writes the disk to an empty file, in the format that was asked for.
-func (b *Build) encode(ctx context.Context, f *os.File) error {
-	return raw.WriteFile(ctx, b.disk, f, b.rawOptions())
-}
-
-func (b *Build) rawOptions() raw.Options {
-	return raw.Options{Workers: b.opts.Workers, Progress: progress.Adder(b.opts.Progress)}
+// encoder returns what writes the disk in the format that was asked for. Dir is
+// where what it has to write twice goes in between.
+func (b *Build) encoder(dir string) *format.Encoder {
+	return b.format.With(block.Options{
+		Workers:  b.opts.Workers,
+		Progress: progress.Adder(b.opts.Progress),
+		Identify: b.identify,
+		Time:     time.Unix(b.Report.Epoch, 0),
+	}, dir)
 }
 
 // hydraBuildProducts is where Hydra looks for what a build has made.
@@ -143,7 +147,8 @@ func (o *output) syncMade() error {
 
 // present returns the files that are still there: a script may have given them
 // other names.
-func (o *output) present() (files []string) {
+func (o *output) present() []string {
+	files := []string{}
 	for _, file := range o.files {
 		if _, err := os.Lstat(file); err == nil {
 			files = append(files, file)

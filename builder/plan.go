@@ -11,6 +11,7 @@ import (
 	"diskwright/diskmap"
 	"diskwright/filesystem/ext4"
 	"diskwright/filesystem/fat"
+	"diskwright/format"
 	"diskwright/partition"
 	"diskwright/spec"
 	"diskwright/tree"
@@ -24,6 +25,7 @@ const ext4Block = 4096
 // planner lays one disk out.
 type planner struct {
 	spec     *spec.Spec
+	encoder  *format.Encoder
 	identify identity
 	epoch    tree.Time
 
@@ -43,13 +45,14 @@ type planner struct {
 
 // newPlanner returns a planner of s. What the report says already is what came
 // with the sources.
-func newPlanner(s *spec.Spec, src *sources, report Report) *planner {
+func newPlanner(s *spec.Spec, encoder *format.Encoder, src *sources, report Report) *planner {
 	seconds, _ := s.Epoch()
 	report.File, report.Format = s.Filename(), s.Format
 	report.Epoch, report.Deterministic = seconds, s.Deterministic
 	report.Seed = s.SeedUUID().String()
 	p := &planner{
 		spec:     s,
+		encoder:  encoder,
 		identify: derived(s.SeedUUID()),
 		epoch:    tree.Time{Sec: seconds},
 		root:     src.root,
@@ -85,6 +88,9 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.fitFormat(table); err != nil {
+		return nil, err
+	}
 	p.embed(table)
 	if p.efiVars, err = p.planEFIVars(table); err != nil {
 		return nil, err
@@ -105,6 +111,30 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 		}
 	}
 	return table.Map(parts)
+}
+
+// fitFormat asks the format how large it makes the disk. With alignDisk the disk
+// is as large from the beginning, so that the backup of a GPT is at its end; the
+// partitions stay.
+func (p *planner) fitFormat(table *partition.Table) error {
+	size, err := p.encoder.DiskSize(table.DiskSize)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", p.spec.Called("format"), err)
+	case size == table.DiskSize:
+	case p.spec.AlignDisk:
+		if table.Scheme == partition.GPT {
+			table.LastUsable += (size - table.DiskSize) / partition.SectorSize
+		}
+		table.DiskSize = size
+	default:
+		about := "forceSize keeps the size"
+		if table.Scheme == partition.GPT {
+			about = "the backup of the partition table is then not at its end, which alignDisk mends, and forceSize keeps the size"
+		}
+		p.note("%s: the disk of %d bytes becomes one of %d in this format: %s", p.spec.Called("format"), table.DiskSize, size, about)
+	}
+	return nil
 }
 
 // finishTree adds to the tree what depends on the disk's layout, and then sets

@@ -71,8 +71,7 @@ type Format struct {
 	Subformats  []string // the first is the default; none if there is only one
 	Streams     []string // the subformats, or "", that can be written to a pipe
 
-	check func(o Options) error
-	size  func(size int64, o Options) (int64, error)
+	size func(size int64, o Options) (int64, error)
 	// layout returns the file as a map; or else write writes it.
 	layout func(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error)
 	write  func(ctx context.Context, m *diskmap.Map, f *os.File, o Options) error
@@ -110,11 +109,7 @@ var Formats = []*Format{
 	{
 		Name: Qcow2Compressed, Suffixes: []string{".qcow2"}, Product: Qcow2,
 		Description: "QEMU, with compressed clusters",
-		check: func(o Options) error {
-			q := qcow2Options(o)
-			return q.Check()
-		},
-		size: func(size int64, _ Options) (int64, error) { return qcow2.DiskSize(size) },
+		size:        func(size int64, _ Options) (int64, error) { return qcow2.DiskSize(size) },
 		write: func(ctx context.Context, m *diskmap.Map, f *os.File, o Options) error {
 			return qcow2.Write(ctx, m, f, qcow2Options(o))
 		},
@@ -169,6 +164,19 @@ func Names() []string {
 	return names
 }
 
+// SubformatNames returns the names of all subformats.
+func SubformatNames() []string {
+	var names []string
+	for _, f := range Formats {
+		for _, s := range f.Subformats {
+			if s != "" {
+				names = append(names, s)
+			}
+		}
+	}
+	return names
+}
+
 // refused are names that qemu-img knows, or people use, and what to say.
 var refused = map[string]string{
 	"vhd":       `it is called "vpc"`,
@@ -187,18 +195,28 @@ var refused = map[string]string{
 	"docker":    "it is no format of disks",
 }
 
-// ByName returns a format.
+// UnknownError says that a name is not one of a format that is written.
+type UnknownError struct {
+	Name string
+	Why  string // what there is to say about it; empty if nobody knows it
+}
+
+func (e *UnknownError) Error() string {
+	formats := strings.Join(Names(), ", ")
+	if e.Why == "" {
+		return fmt.Sprintf("%q is not a format; the formats are %s", e.Name, formats)
+	}
+	return fmt.Sprintf("%q is not supported: %s; the formats are %s", e.Name, e.Why, formats)
+}
+
+// ByName returns a format, or an [*UnknownError].
 func ByName(name string) (*Format, error) {
 	for _, f := range Formats {
 		if f.Name == name {
 			return f, nil
 		}
 	}
-	formats := strings.Join(Names(), ", ")
-	if why, ok := refused[strings.ToLower(name)]; ok {
-		return nil, fmt.Errorf("%q is not supported: %s; the formats are %s", name, why, formats)
-	}
-	return nil, fmt.Errorf("%q is not a format; the formats are %s", name, formats)
+	return nil, &UnknownError{name, refused[strings.ToLower(name)]}
 }
 
 // FromPath returns what the name of a file asks for: its format, and the
@@ -233,41 +251,61 @@ type Encoder struct {
 	options Options
 }
 
-// New returns an encoder, or says which options do not fit.
+// OptionError says which option does not fit, by the name that parameters have.
+type OptionError struct {
+	Option string
+	Err    error
+}
+
+func (e *OptionError) Error() string { return e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
+func wrong(option, format string, args ...any) error {
+	return &OptionError{option, fmt.Errorf(format, args...)}
+}
+
+// New returns an encoder. What does not fit the format is an [*OptionError].
 func New(name string, o Options) (*Encoder, error) {
 	f, err := ByName(name)
 	if err != nil {
-		return nil, err
-	}
-	if o.Subformat != "" && !slices.Contains(f.Subformats, o.Subformat) {
-		known := slices.DeleteFunc(slices.Clone(f.Subformats), func(s string) bool { return s == "" })
-		if len(known) == 0 {
-			return nil, fmt.Errorf("subformat %q: the format %s has none", o.Subformat, name)
-		}
-		return nil, fmt.Errorf("subformat %q: those of the format %s are %s", o.Subformat, name, strings.Join(known, ", "))
+		return nil, &OptionError{"format", err}
 	}
 	if o.Subformat == "" && len(f.Subformats) > 0 {
 		o.Subformat = f.Subformats[0]
 	}
-	if o.ForceSize && name != VPC {
-		return nil, fmt.Errorf("the format %s keeps the size of the disk as it is; forcing it is for vpc", name)
-	}
-	if o.CompressionType != "" && name != Qcow2Compressed {
-		return nil, fmt.Errorf("compression type %q: the format %s has no compressed clusters; %s has", o.CompressionType, name, Qcow2Compressed)
-	}
-	level := o.Level
-	if name == Qcow2Compressed {
-		level = 0
-	}
-	if err := compress.Check(o.Compress, level); err != nil {
+	if err := f.checkOptions(o); err != nil {
 		return nil, err
 	}
-	if f.check != nil {
-		if err := f.check(o); err != nil {
-			return nil, err
-		}
-	}
 	return &Encoder{f, o}, nil
+}
+
+func (f *Format) checkOptions(o Options) error {
+	if o.Subformat != "" && !slices.Contains(f.Subformats, o.Subformat) {
+		known := slices.DeleteFunc(slices.Clone(f.Subformats), func(s string) bool { return s == "" })
+		if len(known) == 0 {
+			return wrong("subformat", "%q: the format %s has no subformats", o.Subformat, f.Name)
+		}
+		return wrong("subformat", "%q: the format %s has %s", o.Subformat, f.Name, strings.Join(known, ", "))
+	}
+	if o.ForceSize && f.Name != VPC {
+		return wrong("forceSize", "the format %s keeps the size of the disk as it is; this is for vpc", f.Name)
+	}
+	if f.Name != Qcow2Compressed {
+		if o.CompressionType != "" {
+			return wrong("compressionType", "%q: the format %s has no compressed clusters; %s has", o.CompressionType, f.Name, Qcow2Compressed)
+		}
+		if err := compress.Check(o.Compress, o.Level); err != nil {
+			return &OptionError{"compress", err}
+		}
+		return nil
+	}
+	if err := qcow2Options(o).Check(); err != nil {
+		return &OptionError{"compressionType", err}
+	}
+	if err := compress.Check(o.Compress, 0); err != nil {
+		return &OptionError{"compress", err}
+	}
+	return nil
 }
 
 // Suffix returns what the name of the file ends with.
@@ -291,10 +329,11 @@ func (e *Encoder) DiskSize(size int64) (int64, error) {
 // Streams reports whether the image can be written to a pipe.
 func (e *Encoder) Streams() bool { return slices.Contains(e.Format.Streams, e.options.Subformat) }
 
-// With returns an encoder with other ways of doing the same.
-func (e *Encoder) With(o block.Options) *Encoder {
+// With returns an encoder with these options of all formats, and this directory
+// for what is written before it is compressed ([Options.Spool]).
+func (e *Encoder) With(o block.Options, spool string) *Encoder {
 	other := *e
-	other.options.Options = o
+	other.options.Options, other.options.Spool = o, spool
 	return &other
 }
 

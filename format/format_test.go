@@ -227,9 +227,9 @@ func TestOptions(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{"qcow2", Options{Subformat: "fixed"}, `subformat "fixed": the format qcow2 has none`},
-		{"vpc", Options{Subformat: "x"}, `subformat "x": those of the format vpc are dynamic, fixed`},
-		{"raw", Options{Subformat: "x"}, `subformat "x": those of the format raw are tar`},
+		{"qcow2", Options{Subformat: "fixed"}, `"fixed": the format qcow2 has no subformats`},
+		{"vpc", Options{Subformat: "x"}, `"x": the format vpc has dynamic, fixed`},
+		{"raw", Options{Subformat: "x"}, `"x": the format raw has tar`},
 		{"raw", Options{ForceSize: true}, "the format raw keeps the size"},
 		{"qcow2", Options{CompressionType: "zstd"}, "the format qcow2 has no compressed clusters"},
 		{"qcow2-compressed", Options{CompressionType: "lzma"}, `compression "lzma" is neither zlib nor zstd`},
@@ -355,7 +355,7 @@ func TestDeterministic(t *testing.T) {
 		for i, workers := range []int{1, 4} {
 			o := e.options.Options
 			o.Workers = workers
-			p, err := os.ReadFile(write(t, e.With(o), m))
+			p, err := os.ReadFile(write(t, e.With(o, ""), m))
 			if err != nil {
 				t.Fatal(err)
 			}

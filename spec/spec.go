@@ -64,9 +64,6 @@ const (
 	LabelStore  = "nix-store" // with OnlyNixStore
 )
 
-// FormatRaw is the one value of [Spec.Format] that this version writes.
-const FormatRaw = "raw"
-
 // Null is the value of [Spec.RootFSUID] that asks for no fixed identifier, as
 // null does in a specification. The empty string asks for the default.
 const Null = "null"
@@ -114,7 +111,13 @@ type Spec struct {
 	// The output.
 
 	Name               string
-	Format             string
+	Format             string // one of package format
+	Subformat          string // "" is the first of the format's
+	ForceSize          bool
+	AlignDisk          bool
+	CompressionType    string // "" is the default, zlib
+	CompressionLevel   int64  // 0 is the usual one
+	Compress           string // "" is not at all
 	BaseName           string
 	HydraBuildProducts bool
 	PostVM             string

@@ -1,6 +1,11 @@
 package spec
 
-import "diskwright/partition"
+import (
+	"diskwright/format"
+	"diskwright/format/compress"
+	"diskwright/format/qcow2"
+	"diskwright/partition"
+)
 
 // Groups of the manual.
 const (
@@ -192,11 +197,55 @@ not of the rest of the specification. Images with equal seeds share these identi
 		field:   func(s *Spec) any { return &s.BaseName },
 	},
 	{
-		Name: "format", Group: groupOutput, Kind: KindChoice, Default: FormatRaw, State: Native,
-		Allowed: []string{FormatRaw},
+		Name: "format", Group: groupOutput, Kind: KindChoice, Default: format.Raw, State: Native,
+		Allowed: format.Names(),
 		Summary: "format of the image file",
-		Detail:  "‘qcow2’, ‘qcow2-compressed’, ‘vdi’ and ‘vpc’ are not in this version.",
+		Detail:  "See [docs/formats.md](formats.md), also for the parameters that belong to some formats only.",
 		field:   func(s *Spec) any { return &s.Format },
+	},
+	{
+		Name: "subformat", Group: groupOutput, Kind: KindChoice, Nullable: true, State: Native,
+		Allowed: format.SubformatNames(),
+		Derived: "the first of the format's",
+		Summary: "kind of the format",
+		Detail: `‘vpc’ is ‘dynamic’, or ‘fixed’, as Azure wants it; ‘vmdk’ is ‘monolithicSparse’, to run a machine from, or
+‘streamOptimized’, to import; ‘raw’ may be the file ‘disk.raw’ in a ‘tar’, as Google Compute Engine wants it
+together with ‘compress’.`,
+		field: func(s *Spec) any { return &s.Subformat },
+	},
+	{
+		Name: "forceSize", Group: groupOutput, Kind: KindBool, Default: false, State: Native,
+		Summary: "keep the exact size of the disk, which the format vpc rounds up",
+		Detail: `Without it a dynamic ‘vpc’ image has the next size that cylinders, heads and sectors can express, as qemu-img makes
+it, and the backup of a GUID partition table is not at the end of the disk. Virtual PC itself needs such a size.`,
+		field: func(s *Spec) any { return &s.ForceSize },
+	},
+	{
+		Name: "alignDisk", Group: groupOutput, Kind: KindBool, Default: false, State: Native,
+		Summary: "make the disk as large as the format makes it, so that the partition table fits",
+		Detail:  `Then the backup of a GUID partition table is at the end of the disk that a ‘vpc’ image has. The partitions are the same.`,
+		field:   func(s *Spec) any { return &s.AlignDisk },
+	},
+	{
+		Name: "compressionType", Group: groupOutput, Kind: KindChoice, Nullable: true, State: Native,
+		Allowed: []string{string(qcow2.Zlib), string(qcow2.Zstd)},
+		Derived: "‘zlib’ for qcow2-compressed",
+		Summary: "how the clusters of qcow2-compressed are compressed",
+		Detail:  "‘zstd’ is smaller and faster, and needs QEMU 5.1 or later.",
+		field:   func(s *Spec) any { return &s.CompressionType },
+	},
+	{
+		Name: "compressionLevel", Group: groupOutput, Kind: KindInteger, Default: int64(0), State: Native,
+		Summary: "how much is compressed: 1 (fast) to 9 (gzip) or 22 (zstd); 0 is the usual",
+		Detail:  "It is the level of ‘compressionType’ for qcow2-compressed, of which only zstd has levels, and of ‘compress’ otherwise.",
+		field:   func(s *Spec) any { return &s.CompressionLevel },
+	},
+	{
+		Name: "compress", Group: groupOutput, Kind: KindChoice, Nullable: true, State: Native,
+		Allowed: []string{string(compress.Gzip), string(compress.Zstd), string(compress.XZ)},
+		Summary: "compress the whole file",
+		Detail:  "Its name gets ‘.gz’, ‘.zst’ or ‘.xz’ at its end. The output is the same for any number of threads.",
+		field:   func(s *Spec) any { return &s.Compress },
 	},
 	{
 		Name: "hydraBuildProducts", Group: groupOutput, Kind: KindBool, Default: false, State: Native,

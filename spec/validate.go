@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"diskwright/format"
+	"diskwright/format/compress"
 	"diskwright/partition"
 	"diskwright/tree"
 
@@ -23,22 +25,39 @@ const (
 	diskSizeMax = 1 << 40
 )
 
-// extensions are the formats of make-disk-image.nix and of this version, and
-// the extension of their files.
-var extensions = map[string]string{
-	FormatRaw:          ".img",
-	"qcow2":            ".qcow2",
-	"qcow2-compressed": ".qcow2",
-	"vdi":              ".vdi",
-	"vpc":              ".vhd",
+// Encoder returns what writes the image. Before [Spec.Validate] has returned nil
+// it may be an error.
+func (s *Spec) Encoder() (*format.Encoder, error) {
+	return format.New(s.Format, format.Options{
+		Subformat:       s.Subformat,
+		ForceSize:       s.ForceSize,
+		CompressionType: s.CompressionType,
+		Compress:        compress.Kind(s.Compress),
+		Level:           int(s.CompressionLevel),
+	})
+}
+
+// suffix returns what the name of the image file ends with.
+func (s *Spec) suffix() string {
+	e, err := s.Encoder()
+	if err != nil {
+		return ""
+	}
+	return e.Suffix()
 }
 
 // Filename returns the name of the image file.
-func (s *Spec) Filename() string { return s.BaseName + extensions[s.Format] }
+func (s *Spec) Filename() string { return s.BaseName + s.suffix() }
 
 // HydraFormat returns what Hydra calls the format: the encoder's name, without
 // how it compresses.
-func (s *Spec) HydraFormat() string { return strings.TrimSuffix(s.Format, "-compressed") }
+func (s *Spec) HydraFormat() string {
+	f, err := format.ByName(s.Format)
+	if err != nil {
+		return s.Format
+	}
+	return f.Product
+}
 
 // Validate checks everything that can be known without looking at a file. It
 // returns nil or [Problems]. Values that could not even be read are not
@@ -68,8 +87,8 @@ type validator struct {
 }
 
 // fail adds a problem with a parameter, unless its value could not be read.
-func (v *validator) fail(parameter, format string, args ...any) {
-	v.failWith(parameter, fmt.Errorf(format, args...))
+func (v *validator) fail(parameter, text string, args ...any) {
+	v.failWith(parameter, fmt.Errorf(text, args...))
 }
 
 func (v *validator) failWith(parameter string, err error) {
@@ -361,12 +380,8 @@ func (v *validator) uuid(name, value string) {
 
 func (v *validator) output() {
 	s := v.spec
-	if _, known := extensions[s.Format]; known && s.Format != FormatRaw {
-		v.fail("format", "%q is %s, which writes raw only", s.Format, notSupported)
-	} else if !known {
-		v.choice("format", s.Format)
-	}
-	v.fileName("baseName", s.BaseName, len(extensions[s.Format]))
+	v.format()
+	v.fileName("baseName", s.BaseName, len(s.suffix()))
 	v.fileName("name", s.Name, 0)
 	if s.MemSize < 1 {
 		v.fail("memSize", "%d is out of range; it must be at least 1 (MiB)", s.MemSize)
@@ -374,6 +389,39 @@ func (v *validator) output() {
 }
 
 // fileName checks what becomes a file name together with suffix bytes more.
+// format checks the format and the parameters that belong to it. What is wrong
+// is wrong with the format, or with one of those that do not fit it.
+func (v *validator) format() {
+	s := v.spec
+	var unknown *format.UnknownError
+	switch _, err := format.ByName(s.Format); {
+	case errors.As(err, &unknown) && unknown.Why != "":
+		v.failWith("format", err)
+		return
+	case !v.choice("format", s.Format):
+		return
+	}
+	for _, p := range []struct{ name, value string }{
+		{"subformat", s.Subformat}, {"compressionType", s.CompressionType}, {"compress", s.Compress},
+	} {
+		if p.value != "" && !v.choice(p.name, p.value) {
+			return
+		}
+	}
+	if s.CompressionLevel != int64(int8(s.CompressionLevel)) {
+		v.fail("compressionLevel", "%d is out of range", s.CompressionLevel)
+		return
+	}
+	_, err := s.Encoder()
+	var option *format.OptionError
+	switch {
+	case errors.As(err, &option):
+		v.failWith(option.Option, option.Err)
+	case err != nil:
+		v.failWith("format", err)
+	}
+}
+
 func (v *validator) fileName(name, value string, suffix int) {
 	switch {
 	case value == "":

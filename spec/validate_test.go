@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"diskwright/boot"
+	"diskwright/format"
 	"diskwright/partition"
 
 	"github.com/google/go-cmp/cmp"
@@ -112,8 +113,24 @@ func TestValidate(t *testing.T) {
 			`postVM: "a\x00" has a NUL byte, which no name can have`}},
 		{"no effect", func(s *Spec) { s.MemSize, s.EFIFirmware, s.EFIVariables, s.EFISMM, s.Name = 1, "/f", "/v", true, "n" }, nil},
 
-		{"format", func(s *Spec) { s.Format = "qcow2-compressed" }, []string{`format: "qcow2-compressed" is not supported in this version, which writes raw only`}},
-		{"unknown format", func(s *Spec) { s.Format = "vmdk" }, []string{`format: "vmdk" is unknown; it must be raw`}},
+		{"format", func(s *Spec) { s.Format = "qcow2-compressed" }, nil},
+		{"format of another name", func(s *Spec) { s.Format = "vhd" }, []string{`format: "vhd" is not supported: it is called "vpc"; the formats are ` + strings.Join(format.Names(), ", ")}},
+		{"format that QEMU knows", func(s *Spec) { s.Format = "parallels" }, []string{`format: "parallels" is not supported: diskwright does not write it; the formats are ` + strings.Join(format.Names(), ", ")}},
+		{"unknown format", func(s *Spec) { s.Format = "qcow3" }, []string{`format: "qcow3" is unknown; it must be ` + alternatives(format.Names()) + `; did you mean "qcow2"?`}},
+		{"options of formats", func(s *Spec) {
+			s.Format, s.Subformat, s.ForceSize, s.AlignDisk = "vpc", "fixed", true, true
+		}, nil},
+		{"options of qcow2", func(s *Spec) {
+			s.Format, s.CompressionType, s.CompressionLevel, s.Compress = "qcow2-compressed", "zstd", 19, "xz"
+		}, nil},
+		{"subformat", func(s *Spec) { s.Format, s.Subformat = "vpc", "tar" }, []string{`subformat: "tar": the format vpc has dynamic, fixed`}},
+		{"subformat of none", func(s *Spec) { s.Format, s.Subformat = "vdi", "tar" }, []string{`subformat: "tar": the format vdi has no subformats`}},
+		{"forceSize", func(s *Spec) { s.ForceSize = true }, []string{`forceSize: the format raw keeps the size of the disk as it is; this is for vpc`}},
+		{"compressionType", func(s *Spec) { s.CompressionType = "zstd" }, []string{`compressionType: "zstd": the format raw has no compressed clusters; qcow2-compressed has`}},
+		{"unknown compression", func(s *Spec) { s.Compress, s.CompressionType = "bzip2", "lz4" }, []string{`compressionType: "lz4" is unknown; it must be zlib or zstd`}},
+		{"compressionLevel", func(s *Spec) { s.Compress, s.CompressionLevel = "gzip", 10 }, []string{`compress: compression level 10 of gzip is not in 1 to 9`}},
+		{"compressionLevel of zlib", func(s *Spec) { s.Format, s.CompressionLevel = "qcow2-compressed", 1 }, []string{`compressionType: qcow2: compression level 1: levels are for zstd; zlib with a window of 4 KiB has none`}},
+		{"large compressionLevel", func(s *Spec) { s.CompressionLevel = 1 << 40 }, []string{`compressionLevel: 1099511627776 is out of range`}},
 		{"xfs", func(s *Spec) { s.FSType, s.PartitionTableType = "xfs", partition.None }, []string{
 			`fsType: "xfs" cannot be built, by make-disk-image.nix neither; it must be ext4, or ext3 or ext2 without a partition table`}},
 		{"ext5", func(s *Spec) { s.FSType, s.PartitionTableType = "ext5", partition.None }, []string{

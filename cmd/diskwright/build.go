@@ -61,9 +61,10 @@ func newBuildCommand(a *app) *cobra.Command {
 SPEC is a JSON or YAML file of parameters, or - for standard input. Every
 parameter is a flag, too, which replaces what SPEC says.
 
-The image goes into the directory DIR, which is made if it is missing, as
-BASENAME.img; a file of that name is replaced when the new one is complete. With
--o - it goes to standard output.
+The image goes into the directory DIR, which is made if it is missing, as BASENAME
+with the suffix of its format (.img, .qcow2, ...); a file of that name is replaced
+when the new one is complete. With -o - it goes to standard output, if the format
+can be written from front to back.
 ` + exitStatusHelp,
 		Example: `  diskwright build image.yaml -o out
   diskwright build --root ./rootfs --partition-table-type efi --disk-size min -o out
@@ -136,11 +137,18 @@ func (a *app) checkOutput(output string) error {
 // checkStream refuses what cannot be done with an image that goes to standard
 // output.
 func checkStream(output string, s *spec.Spec) error {
-	name := s.NeedsDirectory()
-	if output != standardInput || name == "" {
+	if output != standardInput {
 		return nil
 	}
-	return withHint(usageError{fmt.Errorf("%s: there is no output directory with -o -", s.Called(name))}, "give a directory with -o DIR")
+	if name := s.NeedsDirectory(); name != "" {
+		return withHint(usageError{fmt.Errorf("%s: there is no output directory with -o -", s.Called(name))}, "give a directory with -o DIR")
+	}
+	encoder, err := s.Encoder()
+	if err != nil || encoder.Streams() {
+		return nil // what is wrong with the specification is said with all else
+	}
+	return withHint(usageError{fmt.Errorf("%s: %q cannot go to standard output, because its tables are complete only when its end is known", s.Called("format"), s.Format)},
+		"give a directory with -o DIR, or one of the formats raw, vpc (fixed) and vmdk (streamOptimized)")
 }
 
 // existing returns the nearest directory that exists, of dir and those above

@@ -187,7 +187,7 @@ func (o *convertOptions) identified(e *format.Encoder, disk *diskmap.Map, sink p
 	} else if seed, err = uuid.Parse(o.seed); err != nil {
 		err = usageError{fmt.Errorf("--seed: %q is not a UUID", o.seed)}
 	}
-	return e.With(block.Options{Workers: o.workers, Progress: progress.Adder(sink), Identify: format.Identify(seed)}), err
+	return e.With(block.Options{Workers: o.workers, Progress: progress.Adder(sink), Identify: format.Identify(seed)}, o.spool), err
 }
 
 // keepSize says how to keep the size.

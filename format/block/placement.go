@@ -150,7 +150,7 @@ func (p *Placement) Add(disk, file, n int64) error {
 // is a map, its holes are holes of the disk too. Map fails if two things lie in
 // the same bytes of the file.
 func (p *Placement) Map(src content.Source, size int64) (*diskmap.Map, error) {
-	if err := p.checkOverlap(); err != nil {
+	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	var b diskmap.Builder
@@ -165,10 +165,10 @@ func (p *Placement) Map(src content.Source, size int64) (*diskmap.Map, error) {
 	return b.Map(size)
 }
 
-// checkOverlap sorts what lies in the file by where it lies. An image in which
-// one block stands for many would be an image of any size for the price of a
+// Check fails if two things lie in the same bytes of the file. An image in which
+// one block stands for many would be a disk of any size for the price of a
 // table.
-func (p *Placement) checkOverlap() error {
+func (p *Placement) Check() error {
 	type piece struct {
 		off, end int64
 		index    int // in runs, or in others, negative, from -1 on

@@ -70,7 +70,7 @@ func TestQemuReads(t *testing.T) {
 				maps.Equal(t, open(t, path), m)
 
 				oracle.Run(t, "qemu-img", "check", "-f", "vhdx", path)
-				compare(t, m, path)
+				maps.QemuEqual(t, "vhdx", path, m, 700*mib, 4<<30)
 				var info map[string]any
 				if err := json.Unmarshal(oracle.Output(t, "qemu-img", "info", "--output", "json", path), &info); err != nil {
 					t.Fatal(err)
@@ -79,33 +79,6 @@ func TestQemuReads(t *testing.T) {
 					t.Errorf("qemu-img info says %v", info)
 				}
 			})
-		}
-	}
-}
-
-// compare has qemu-img compare the image at path with m. It reads every zero of
-// such an image, so that of large disks it sees the beginning, the end, and
-// where the first sector bitmap's entry is.
-func compare(t *testing.T, m *diskmap.Map, path string) {
-	t.Helper()
-	if m.Size() < 700*mib {
-		oracle.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "vhdx", maps.Raw(t, m), path)
-		return
-	}
-	for _, off := range []int64{0, min(4<<30, m.Size()) - 4*mib, m.Size() - 8*mib} {
-		part := filepath.Join(t.TempDir(), "part.img")
-		want := make([]byte, min(8*mib, m.Size()-off))
-		if err := content.ReadFull(m, want, off); err != nil {
-			t.Fatal(err)
-		}
-		oracle.Run(t, "qemu-img", "convert", "--image-opts", "-O", "raw",
-			fmt.Sprintf("driver=raw,offset=%d,size=%d,file.driver=vhdx,file.file.driver=file,file.file.filename=%s", off, len(want), strings.ReplaceAll(path, ",", ",,")), part)
-		got, err := os.ReadFile(part)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("qemu-img reads something else from byte %d on (%d bytes)", off, len(got))
 		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"diskwright/format/qcow2"
 	"diskwright/format/vdi"
 	"diskwright/format/vhdx"
+	"diskwright/format/vmdk"
 	"diskwright/format/vpc"
 )
 
@@ -72,7 +73,8 @@ type Format struct {
 	Streams     []string // the subformats, or "", that can be written to a pipe
 
 	size func(size int64, o Options) (int64, error)
-	// layout returns the file as a map; or else write writes it.
+	// layout returns the file as a map. What has none, write writes, and stream
+	// to a pipe.
 	layout func(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error)
 	write  func(ctx context.Context, m *diskmap.Map, f *os.File, o Options) error
 	stream func(ctx context.Context, m *diskmap.Map, w io.Writer, o Options) error
@@ -83,6 +85,8 @@ const (
 	tarSubformat     = "tar"
 	dynamicSubformat = "dynamic"
 	fixedSubformat   = "fixed"
+	sparseSubformat  = "monolithicSparse"
+	streamSubformat  = "streamOptimized"
 )
 
 // Formats is the table.
@@ -137,6 +141,36 @@ var Formats = []*Format{
 			return vhdx.Layout(ctx, m, vhdx.Options{Options: o.Options})
 		},
 	},
+	{
+		Name: VMDK, Suffixes: []string{".vmdk"}, Product: VMDK,
+		Description: "VMware",
+		Subformats:  []string{sparseSubformat, streamSubformat}, Streams: []string{streamSubformat},
+		layout: func(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error) {
+			return vmdk.Layout(ctx, m, vmdkOptions(o))
+		},
+		write: func(ctx context.Context, m *diskmap.Map, f *os.File, o Options) error {
+			return vmdk.Write(ctx, m, f, vmdkOptions(o))
+		},
+		stream: func(ctx context.Context, m *diskmap.Map, w io.Writer, o Options) error {
+			return vmdk.WriteStream(ctx, m, w, vmdkOptions(o))
+		},
+	},
+}
+
+func vmdkOptions(o Options) vmdk.Options {
+	v := vmdk.Options{Options: o.Options}
+	if o.Subformat == streamSubformat {
+		v.Subformat = vmdk.StreamOptimized
+		if o.Compress == compress.None {
+			v.Level = o.Level
+		}
+	}
+	return v
+}
+
+// isLayout reports whether the file is a disk map.
+func (e *Encoder) isLayout() bool {
+	return e.Format.layout != nil && e.options.Subformat != streamSubformat
 }
 
 func qcow2Options(o Options) qcow2.Options {
@@ -290,11 +324,18 @@ func (f *Format) checkOptions(o Options) error {
 	if o.ForceSize && f.Name != VPC {
 		return wrong("forceSize", "the format %s keeps the size of the disk as it is; this is for vpc", f.Name)
 	}
+	level := o.Level
+	if o.Subformat == streamSubformat && o.Compress == compress.None {
+		if level < 0 || level > 9 {
+			return wrong("compressionLevel", "%d of %s is not in 1 to 9", level, streamSubformat)
+		}
+		level = 0
+	}
 	if f.Name != Qcow2Compressed {
 		if o.CompressionType != "" {
 			return wrong("compressionType", "%q: the format %s has no compressed clusters; %s has", o.CompressionType, f.Name, Qcow2Compressed)
 		}
-		if err := compress.Check(o.Compress, o.Level); err != nil {
+		if err := compress.Check(o.Compress, level); err != nil {
 			return &OptionError{"compress", err}
 		}
 		return nil
@@ -343,7 +384,7 @@ func (e *Encoder) Write(ctx context.Context, m *diskmap.Map, f *os.File) error {
 	switch {
 	case o.Compress != compress.None:
 		return e.writeCompressed(ctx, m, f)
-	case e.Format.layout == nil:
+	case !e.isLayout():
 		return e.Format.write(ctx, m, f, o)
 	}
 	file, err := e.Format.layout(ctx, m, o)
@@ -361,7 +402,7 @@ func (e *Encoder) WriteStream(ctx context.Context, m *diskmap.Map, w io.Writer) 
 		return fmt.Errorf("an image of the format %s cannot be written to a pipe: its tables are complete only when its end is known", e.Format.Name)
 	case o.Compress != compress.None:
 		return e.writeCompressed(ctx, m, w)
-	case e.Format.layout == nil:
+	case !e.isLayout():
 		return e.Format.stream(ctx, m, w, o)
 	}
 	file, err := e.Format.layout(ctx, m, o)
@@ -379,7 +420,7 @@ func (e *Encoder) writeCompressed(ctx context.Context, m *diskmap.Map, w io.Writ
 	if e.Format.Name != Qcow2Compressed {
 		opts.Level = o.Level
 	}
-	if e.Format.layout != nil {
+	if e.isLayout() {
 		file, err := e.Format.layout(ctx, m, o)
 		if err != nil {
 			return err

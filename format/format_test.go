@@ -50,6 +50,8 @@ func variants(t testing.TB) []*Encoder {
 	}
 	add(Raw, Options{Subformat: tarSubformat, Compress: compress.Gzip})
 	add(VPC, Options{Subformat: fixedSubformat, Compress: compress.Zstd})
+	add(VMDK, Options{Subformat: streamSubformat, Level: 9})
+	add(VMDK, Options{Subformat: streamSubformat, Compress: compress.Gzip, Level: 1})
 	return all
 }
 
@@ -235,6 +237,7 @@ func TestOptions(t *testing.T) {
 		{"qcow2-compressed", Options{CompressionType: "lzma"}, `compression "lzma" is neither zlib nor zstd`},
 		{"qcow2-compressed", Options{Level: 5}, "levels are for zstd"},
 		{"raw", Options{Level: 5}, "has no levels"},
+		{"vmdk", Options{Subformat: streamSubformat, Level: 10}, "10 of streamOptimized is not in 1 to 9"},
 		{"raw", Options{Compress: "bzip2"}, `compression "bzip2" is not known`},
 		{"raw", Options{Compress: compress.Gzip, Level: 10}, "not in 1 to 9"},
 	} {
@@ -246,7 +249,7 @@ func TestOptions(t *testing.T) {
 	for _, e := range variants(t) {
 		suffixes = append(suffixes, e.Suffix())
 	}
-	for _, want := range []string{".img", ".raw.tar", ".qcow2", ".vdi", ".vhd", ".vhdx", ".img.gz", ".raw.tar.gz", ".qcow2.xz"} {
+	for _, want := range []string{".img", ".raw.tar", ".qcow2", ".vdi", ".vhd", ".vhdx", ".vmdk", ".img.gz", ".raw.tar.gz", ".qcow2.xz"} {
 		if !slices.Contains(suffixes, want) {
 			t.Errorf("nothing has the suffix %s", want)
 		}
@@ -370,7 +373,7 @@ func TestDeterministic(t *testing.T) {
 
 // FuzzOpen: no file of any format makes us panic or hang.
 func FuzzOpen(f *testing.F) {
-	for _, format := range []string{Qcow2, VDI, VPC, VHDX} {
+	for _, format := range []string{Qcow2, VDI, VPC, VHDX, VMDK} {
 		e, err := New(format, Options{})
 		if err != nil {
 			f.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"diskwright/format/qcow2"
 	"diskwright/format/vdi"
 	"diskwright/format/vhdx"
+	"diskwright/format/vmdk"
 	"diskwright/format/vpc"
 )
 
@@ -46,6 +47,7 @@ var openers = map[string]func(r io.ReaderAt, size int64) (container, error){
 	VDI:   func(r io.ReaderAt, size int64) (container, error) { return vdi.Open(r, size) },
 	VPC:   func(r io.ReaderAt, size int64) (container, error) { return vpc.Open(r, size) },
 	VHDX:  func(r io.ReaderAt, size int64) (container, error) { return vhdx.Open(r, size) },
+	VMDK:  func(r io.ReaderAt, size int64) (container, error) { return vmdk.Open(r, size) },
 }
 
 // Size returns the size of the disk.

@@ -237,8 +237,9 @@ it, and the backup of a GUID partition table is not at the end of the disk. Virt
 	{
 		Name: "compressionLevel", Group: groupOutput, Kind: KindInteger, Default: int64(0), State: Native,
 		Summary: "how much is compressed: 1 (fast) to 9 (gzip) or 22 (zstd); 0 is the usual",
-		Detail:  "It is the level of ‘compressionType’ for qcow2-compressed, of which only zstd has levels, and of ‘compress’ otherwise.",
-		field:   func(s *Spec) any { return &s.CompressionLevel },
+		Detail: `It is the level of ‘compressionType’ for qcow2-compressed, of which only zstd has levels, of the grains of a
+‘streamOptimized’ vmdk, and of ‘compress’ otherwise.`,
+		field: func(s *Spec) any { return &s.CompressionLevel },
 	},
 	{
 		Name: "compress", Group: groupOutput, Kind: KindChoice, Nullable: true, State: Native,

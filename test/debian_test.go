@@ -40,26 +40,33 @@ func TestDebian(t *testing.T) {
 	}
 }
 
-// The same on the layouts that the example has no spec for.
+// The same on every layout that can start, by each loader that can be there.
 func TestDebianLayouts(t *testing.T) {
 	long(t)
 	root := debianRoot(t)
-	grub := filepath.Join(debianExample, "disk.yaml")
-	systemdBoot := filepath.Join(debianExample, "efi.yaml")
+	const (
+		grubBIOS    = `"grub": {"device": "/dev/sda"}`
+		grubEFI     = `"grub": {"device": "nodev", "efiSupport": true, "efiInstallAsRemovable": true}`
+		systemdBoot = `"systemd-boot": {}`
+	)
 	for _, c := range []struct {
-		spec, layout string
-		firmware     boot.Firmware
+		layout, loader string
+		firmware       boot.Firmware
 	}{
-		{grub, "legacy", boot.BIOS},
-		{grub, "legacy+boot", boot.BIOS},
-		{grub, "legacy+gpt", boot.BIOS},
-		{grub, "efi", boot.UEFI},
-		{systemdBoot, "hybrid", boot.UEFI},
-		{systemdBoot, "efixbootldr", boot.UEFI},
+		{"legacy", grubBIOS, boot.BIOS},
+		{"legacy+boot", grubBIOS, boot.BIOS},
+		{"legacy+gpt", grubBIOS, boot.BIOS},
+		{"hybrid", grubBIOS, boot.BIOS},
+		{"hybrid", systemdBoot, boot.UEFI},
+		{"efi", grubEFI, boot.UEFI},
+		{"efixbootldr", systemdBoot, boot.UEFI},
 	} {
-		t.Run(c.layout+"/"+filepath.Base(c.spec), func(t *testing.T) {
+		t.Run(c.layout+"/"+c.loader, func(t *testing.T) {
 			t.Parallel()
-			login(t, boot.Machine{Image: build(t, "--root", root, "--partition-table-type", c.layout, c.spec), Firmware: c.firmware})
+			settings := fmt.Sprintf(`{%s, "timeout": 1, "entries": [
+				{"title": "Debian", "kernel": "/vmlinuz", "initrd": "/initrd.img", "options": "root=LABEL=debian console=ttyS0"}]}`, c.loader)
+			image := build(t, "--root", root, "--partition-table-type", c.layout, "--boot-loader", settings, filepath.Join(debianExample, "disk.yaml"))
+			login(t, boot.Machine{Image: image, Firmware: c.firmware})
 		})
 	}
 }

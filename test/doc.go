@@ -10,8 +10,12 @@
 //   - determinism_test.go: whatever differs in the host, the bytes do not;
 //   - robustness_test.go, refusal_test.go: full disks, signals, files that
 //     change under our hands, trees that cannot be stored;
+//   - debian_test.go: the example of a Debian starts to a login prompt;
 //   - size_test.go: automatic sizes, against the reference's own shell commands;
 //   - layering_test.go: which package may import which.
+//
+// Package test/fixture has NixOS-shaped systems that real Nix builds, package
+// test/boot the machines that start images.
 //
 // DISKWRIGHT_LONG=1 adds the long ones (make test-long).
 package test

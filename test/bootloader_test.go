@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"diskwright/test/boot"
+	"diskwright/test/fixture"
 	"diskwright/test/oracle"
 	"diskwright/test/scratch"
 )
@@ -169,4 +170,29 @@ func TestBootSize(t *testing.T) {
 	must(t, append(args, size[1]+"M")...)
 	less, _ := strconv.Atoi(size[1])
 	fails(t, command(append(args, strconv.Itoa(less-1)+"M")...), 1, "/boot is too small")
+}
+
+// U-Boot finds extlinux.conf, shows its menu, and loads what it names by its own
+// reader of ext4 and starts it. (U-Boot 2023.01 forgets the length of the initial
+// ramdisk on x86, so the kernel gets no further.)
+func TestExtlinuxByUBoot(t *testing.T) {
+	t.Parallel()
+	s := fixture.Build(t, "extlinux")
+	image := bootCase{layout: "legacy"}.build(t, s)
+	c := boot.Run(t, boot.Machine{Image: image, Firmware: boot.UBoot, Bus: "ide", Until: regexp.MustCompile(`Kernel command line: "(.*)"`)})
+	copied := func(file string) string {
+		name, _ := strings.CutPrefix(file, s.Host("/nix/store")+"/")
+		return strings.ReplaceAll(name, "/", "-")
+	}
+	for _, want := range []string{
+		"Found /boot/extlinux/extlinux.conf",
+		"1:\tNixOS - Default\n2:\tNixOS - Configuration 1 (1980-01-01 00:00 - ",
+		"Retrieving file: /boot/extlinux/../nixos/" + copied(s.Kernel(t)),
+		"Retrieving file: /boot/extlinux/../nixos/" + copied(s.Initrd(t)),
+		`Kernel command line: "` + s.CommandLine(t) + `"`,
+	} {
+		if !strings.Contains(c.Text, want) {
+			t.Errorf("U-Boot does not say %q:\n%s", want, c.Text)
+		}
+	}
 }

@@ -32,6 +32,7 @@ type Firmware string
 const (
 	BIOS   Firmware = "bios"   // SeaBIOS
 	UEFI   Firmware = "uefi"   // OVMF
+	UBoot  Firmware = "u-boot" // U-Boot, which finds SATA disks (Bus "ide") only
 	Direct Firmware = "direct" // QEMU loads Kernel and Initrd itself
 )
 
@@ -108,6 +109,9 @@ func (m *Machine) arguments(t testing.TB, dir string) []string {
 		args = append(args, "-machine", "pc,graphics=off")
 	case Direct:
 		args = append(args, "-machine", "pc,graphics=off", "-kernel", m.Kernel, "-initrd", m.Initrd, "-append", m.CommandLine)
+	case UBoot:
+		rom := oracle.NeedFile(t, "u-boot-qemu", "/usr/lib/u-boot/qemu-x86/u-boot.rom")
+		args = append(args, "-machine", "q35", "-bios", rom)
 	case UEFI:
 		args = append(args, "-machine", "q35")
 		args = append(args, m.flash(t, dir)...)

@@ -192,3 +192,54 @@ func QemuEqual(t testing.TB, format, path string, m *diskmap.Map, limit int64, o
 		}
 	}
 }
+
+// Seed cuts parts out of a file, for a fuzzer to change them.
+func Seed(t testing.TB, path string, parts ...[2]int64) []byte {
+	t.Helper()
+	f, _ := Open(t, path)
+	var seed []byte
+	for _, part := range parts {
+		p := make([]byte, part[1])
+		if err := content.ReadFull(f, p, part[0]); err != nil {
+			t.Fatal(err)
+		}
+		seed = append(seed, p...)
+	}
+	return seed
+}
+
+// Fuzzed is a file of size bytes that has only those parts, from what a fuzzer
+// made of a seed, and zeros between them: so it need not change, nor copy, what
+// means nothing. fix may correct a part's checksums. Parts may be longer in the
+// file than in the seed.
+func Fuzzed(t testing.TB, size int64, seed []byte, parts [][2]int64, fix func(at int64, part []byte) []byte) *diskmap.Map {
+	t.Helper()
+	var b diskmap.Builder
+	for _, part := range parts {
+		p := make([]byte, part[1])
+		n := copy(p, seed)
+		seed = seed[n:]
+		if fix != nil {
+			p = fix(part[0], p)
+		}
+		b.Place(part[0], content.Bytes(p))
+	}
+	m, err := b.Map(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// CheckDisk reads a little of all extents of a disk that a fuzzer made, of size
+// bytes, which may not have more data than limit.
+func CheckDisk(t testing.TB, m *diskmap.Map, size, limit int64) {
+	t.Helper()
+	if m.Size() != size || m.DataSize() > limit {
+		t.Errorf("%d bytes of data, a map of %d bytes; want at most %d, and %d", m.DataSize(), m.Size(), limit, size)
+	}
+	p := make([]byte, 4096)
+	for e := range m.Extents(0, size) {
+		_, _ = e.ReadAt(p[:min(e.Length, 4096)], 0)
+	}
+}

@@ -58,12 +58,11 @@ var installers = map[string]func(*loaderReader, []string) (*boot.Settings, error
 	"install-extlinux-conf.sh": (*loaderReader).extlinux,
 	"extlinux-conf-builder.sh": (*loaderReader).extlinuxBuilder,
 	"init-script-builder.sh":   (*loaderReader).initScript,
-	"no-bootloader":            (*loaderReader).none,
 }
 
 func (r *loaderReader) read(top nixstore.Path) (*boot.Settings, error) {
 	command, err := r.installCommand(string(top) + "/bin/switch-to-configuration")
-	if err != nil {
+	if err != nil || command == nil {
 		return nil, err
 	}
 	if install, ok := installers[storeName(command[0])]; ok {
@@ -90,8 +89,12 @@ var installCommands = []*regexp.Regexp{
 	regexp.MustCompile(`(?m)system\("(/nix/store/[^"$@\\]*) \$(?:out|toplevel)"\)`),
 }
 
-// installCommand returns the words of the command that installs the boot loader.
-// The toplevel is to be its last argument.
+// noBootLoader is how the command begins that NixOS has for systems without a boot
+// loader; it does nothing else than say so.
+const noBootLoader = "echo 'Warning: do not know how to make this configuration bootable"
+
+// installCommand returns the words of the command that installs the boot loader,
+// none if there is no boot loader. The toplevel is to be its last argument.
 func (r *loaderReader) installCommand(name string) ([]string, error) {
 	text, err := readFile(r.store, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -105,11 +108,16 @@ func (r *loaderReader) installCommand(name string) ([]string, error) {
 		if m == nil {
 			continue
 		}
-		words, err := shellWords(string(m[1]))
-		if n == 0 && err == nil && len(words) == 1 {
-			words, err = shellWords(words[0]) // the variable's value is a command, too
+		command := string(m[1])
+		if n == 0 { // a variable's value is one word
+			if words, err := shellWords(command); err == nil && len(words) == 1 {
+				command = words[0]
+			}
 		}
-		if err == nil && len(words) > 0 {
+		if strings.HasPrefix(command, noBootLoader) {
+			return nil, nil
+		}
+		if words, err := shellWords(command); err == nil && len(words) > 0 {
 			return words, nil
 		}
 	}
@@ -190,16 +198,25 @@ func shellWords(line string) ([]string, error) {
 	return words, nil
 }
 
-// none is for systems without a boot loader: NixOS's installer only says so.
-func (r *loaderReader) none([]string) (*boot.Settings, error) { return nil, nil }
+// defaultEntry is where init-script-builder.sh has the name of the distribution.
+var defaultEntry = regexp.MustCompile(`(?m)^\s*addEntry "([^"$\\` + "`" + `\n]*) - Default"`)
 
-// initScript reads no settings, but for the name of the distribution, which the
-// script has in its text.
+// initScript reads the name of the distribution; there are no other settings.
 func (r *loaderReader) initScript(command []string) (*boot.Settings, error) {
 	if len(command) != 1 {
 		return nil, fmt.Errorf("%q has arguments that are not known", command)
 	}
-	return boot.NewSettings(boot.InitScriptName), nil
+	script, err := readFile(r.store, command[0])
+	if err != nil {
+		return nil, err
+	}
+	name := defaultEntry.FindSubmatch(script)
+	if name == nil {
+		return nil, fmt.Errorf("%q has no default entry in a way that is known", command[0])
+	}
+	s := boot.NewSettings(boot.InitScriptName)
+	s.InitScript.DistroName = string(name[1])
+	return s, nil
 }
 
 // limineConfig is how limine-install.py names its settings.

@@ -193,6 +193,8 @@ func TestReadOtherLoaders(t *testing.T) {
 	extlinux.Extlinux.ConfigurationLimit = 3
 	extlinux.Extlinux.UseGenerationDeviceTree = false
 	extlinux.Extlinux.DeviceTree = "vendor/board.dtb"
+	initScript := boot.NewSettings(boot.InitScriptName)
+	initScript.InitScript.DistroName = "MyOS"
 	older := boot.NewSettings(boot.ExtlinuxName)
 	older.Timeout = nil
 	older.Extlinux.Specialisations = false
@@ -206,8 +208,9 @@ func TestReadOtherLoaders(t *testing.T) {
 			builder: "addEntry() { # specialisation\n",
 		}, extlinux},
 		{"older extlinux", builder + " -g 20 -t -1 -c", map[string]string{builder: "#!/bin/sh\n"}, older},
-		{"init script", storeInstall + "init-script-builder.sh", nil, boot.NewSettings(boot.InitScriptName)},
-		{"none", storeInstall + "no-bootloader", nil, nil},
+		{"init script", storeInstall + "init-script-builder.sh", map[string]string{
+			storeInstall + "init-script-builder.sh": "mkdir -p /boot /sbin\n\naddEntry \"MyOS - Default\" $defaultConfig \"\"\n",
+		}, initScript},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -229,6 +232,20 @@ func TestReadOtherLoaders(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A system without a boot loader says so, in the quotation of each of its times.
+func TestReadNoBootLoader(t *testing.T) {
+	const command = "echo 'Warning: do not know how to make this configuration bootable; please enable a boot loader.' 1>&2; true"
+	for form, text := range map[string]string{
+		"wrapper": switcher(strings.ReplaceAll(command, "'", `'\''`)),
+		"perl":    "chomp(my $installBootLoader = <<'EOFBOOTLOADER');\n" + command + "\nEOFBOOTLOADER\n",
+	} {
+		s, err := readLoader(t, map[string]string{storeTop + "/bin/switch-to-configuration": text})
+		if s != nil || err != nil {
+			t.Errorf("%s: have %v, %v", form, s, err)
+		}
 	}
 }
 

@@ -241,3 +241,26 @@ func TestPostVMFails(t *testing.T) {
 		t.Errorf("%s is left: %q", out, list(t, s.host(out)))
 	}
 }
+
+// Formats have the file names and Hydra's types of the original.
+func TestFormats(t *testing.T) {
+	s := shared(t)
+	for args, want := range map[string]struct{ hydra, file string }{
+		`format = "qcow2";`:            {"qcow2", "nixos.qcow2"},
+		`format = "qcow2-compressed";`: {"qcow2", "nixos.qcow2"},
+		`format = "vdi";`:              {"vdi", "nixos.vdi"},
+		`format = "vpc";`:              {"vpc", "nixos.vhd"},
+		// Of our own.
+		`parameters.compress = "zstd";`: {"raw", "nixos.img.zst"},
+	} {
+		t.Run(want.file, func(t *testing.T) {
+			expression := image(`additionalSpace = "1M"; postVM = "test $diskImage = $out/` + want.file + `"; ` + args)
+			checkOutput(t, s, s.build(t, expression), want.hydra, want.file)
+			s.build(t, expression, "--check")
+		})
+	}
+	_, log, err := s.nix(t, "nix-build", "--no-out-link", "-E", image(`format = "parallels";`))
+	if err == nil || !strings.Contains(log, "parallels") {
+		t.Errorf("a format that only qemu-img knows: %v\n%s", err, log)
+	}
+}

@@ -4,6 +4,9 @@ package nix
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -178,5 +181,25 @@ func TestPlainDerivation(t *testing.T) {
 	}`, &features)
 	if features.Features != "" || features.LocalOnly != "" {
 		t.Errorf("%s asks for features %q, prefers to be local: %q", path, features.Features, features.LocalOnly)
+	}
+}
+
+// Files of the evaluating machine become store paths wherever they are given.
+func TestPaths(t *testing.T) {
+	var got struct {
+		ConfigFile string
+		Contents   []map[string]string
+		Seed       string
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	specify(t, image(`configFile = `+file+`; contents = [ { source = `+file+`; target = "/a"; } ]; parameters.seed = `+file+`;`), &got)
+	for name, path := range map[string]string{"configFile": got.ConfigFile, "contents": got.Contents[0]["source"], "parameters": got.Seed} {
+		if !strings.HasPrefix(path, "/nix/store/") || !strings.HasSuffix(path, "-file") {
+			t.Errorf("%s: %q is no store path", name, path)
+		}
 	}
 }

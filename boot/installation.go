@@ -43,9 +43,6 @@ type Installation struct {
 	// Active is the number of the MBR partition that must be active if none is;
 	// 0 is none.
 	Active int
-	// GPTEntries is how many entries the partition table may have, where the
-	// space of others is embedded into; 0 is as many as ever.
-	GPTEntries int
 
 	// EFIEntry is the boot entry for the firmware's variables, nil if there is
 	// none or if the loader may not touch them.

@@ -181,6 +181,28 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Initrds that a system wants beside its own are files of $BOOT already.
+func TestExtraInitrds(t *testing.T) {
+	c := boottest.Load(t, "testdata/goldens/sd-c-01-one-gen")
+	r := request(t, c)
+	r.System.Profiles[0].Generations[0].ExtraInitrds = []string{"ucode/a.img", "ucode/b.img"}
+	in, err := Install(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range in.Files {
+		if !strings.HasPrefix(f.Path, "/boot/loader/entries/nixos-") {
+			continue
+		}
+		text, err := boot.ReadAll(f.Inode)
+		if err != nil || !strings.Contains(string(text), "-initrd.efi\ninitrd /ucode/a.img\ninitrd /ucode/b.img\noptions init=") {
+			t.Errorf("%s: %q, %v", f.Path, text, err)
+		}
+		return
+	}
+	t.Error("no entry")
+}
+
 // A NixOS system on efixbootldr that says nothing of XBOOTLDR has all on the ESP.
 func TestKernelsOnESP(t *testing.T) {
 	c := boottest.Load(t, "testdata/goldens/sd-c-01-one-gen")

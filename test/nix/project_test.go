@@ -142,7 +142,36 @@ func TestPatchedNixpkgs(t *testing.T) {
 	if direct != caller {
 		t.Errorf("a module of the patched nixpkgs makes %s, the drop-in %s", caller, direct)
 	}
-	s.fails(t, standin()+"import "+source+"/nixos/modules/caller.nix { inherit config lib pkgs; }", "this needs a virtual machine")
+	unpatched := s.must(t, "nix-instantiate", "-E", standin()+"import "+source+"/nixos/modules/caller.nix { inherit config lib pkgs; }")
+	if !strings.Contains(s.must(t, "nix", "show-derivation", unpatched), "kvm") {
+		t.Error("the module of the stand-in as it is makes its image without a virtual machine")
+	}
+}
+
+// The comparisons with the original, for machines that can, are at least derivations.
+func TestCallers(t *testing.T) {
+	s := shared(t)
+	var got struct{ Names, Compare, Tests []string }
+	text := s.must(t, "nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode", "-E", standin()+`
+		let callers = import `+tree+`/nix/tests/callers.nix { inherit pkgs; };
+		in {
+			names = builtins.attrNames callers;
+			compare = builtins.filter (name: name != "tests" && builtins.substring 0 11 callers.${name}.drvPath != "/nix/store/") (builtins.attrNames callers);
+			tests = builtins.attrNames callers.tests;
+		}`)
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	want := []string{"amazon", "contents", "efi", "efi-grub", "efixbootldr", "hybrid", "legacy", "legacy-boot", "legacy-gpt", "qemu", "store-image", "system-image", "tests"}
+	if diff := cmp.Diff(want, got.Names); diff != "" {
+		t.Errorf("comparisons (-want +got):\n%s", diff)
+	}
+	if len(got.Compare) > 0 {
+		t.Errorf("no derivations: %q", got.Compare)
+	}
+	if diff := cmp.Diff([]string{"image-contents", "recurseForDerivations"}, got.Tests); diff != "" {
+		t.Errorf("nixpkgs' tests (-want +got):\n%s", diff)
+	}
 }
 
 // The flake has what its users ask for, for all systems.

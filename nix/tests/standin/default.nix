@@ -112,14 +112,12 @@ let
     grub2_efi = grub "grub-efi-2.12" "x86_64-efi";
     limine = runCommand "limine-8" { } ''mkdir -p "$out/share/limine"'';
 
-    dosfstools = tools "dosfstools";
-    e2fsprogs = tools "e2fsprogs";
-    gptfdisk = tools "gptfdisk";
-    nix = tools "nix";
-    parted = tools "parted";
-    rsync = tools "rsync";
-    systemdMinimal = tools "systemd-minimal";
-    util-linux = tools "util-linux";
+    # As if a virtual machine ran what runs.
+    vmTools.runInLinuxVM = drv: drv;
+    nixosTests = {
+      image-contents = tools "image-contents";
+      other = throw "no test of images";
+    };
 
     # What the function of nixpkgs does with the arguments that it gets here: the
     # modules are vendored by a derivation whose output must have vendorHash.
@@ -163,6 +161,29 @@ let
       chmod +x "$out/bin/installShellCompletion"
     '';
   }
+  // lib.genAttrs [
+    "bash"
+    "coreutils"
+    "diffutils"
+    "dosfstools"
+    "e2fsprogs"
+    "findutils"
+    "gnugrep"
+    "gnused"
+    "gnutar"
+    "gptfdisk"
+    "gzip"
+    "hello"
+    "nix"
+    "parted"
+    "qemu-utils"
+    "rsync"
+    "sqlite"
+    "systemdMinimal"
+    "util-linux"
+    "vma"
+    "zstd"
+  ] tools
   // lib.optionalAttrs (diskwright != null) {
     diskwright = runCommand "diskwright" { program = diskwright; } ''
       mkdir -p "$out/bin"

@@ -76,6 +76,13 @@ rec {
         value = value name;
       }) names
     );
+  recursiveUpdate =
+    a: b:
+    if isAttrs a && isAttrs b then
+      a // mapAttrs (name: value: if a ? ${name} then recursiveUpdate a.${name} value else value) b
+    else
+      b;
+  recurseIntoAttrs = attrs: attrs // { recurseForDerivations = true; };
   mapAttrsToList = f: attrs: map (name: f name attrs.${name}) (attrNames attrs);
   attrByPath =
     path: default: attrs:
@@ -86,6 +93,7 @@ rec {
     else
       default;
 
+  makeBinPath = packages: concatStringsSep ":" (map (package: "${package}/bin") packages);
   escapeShellArg = value: "'${replaceStrings [ "'" ] [ "'\\''" ] (toString value)}'";
   hasSuffix =
     suffix: text:

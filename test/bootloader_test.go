@@ -69,17 +69,50 @@ func TestBootEntries(t *testing.T) {
 				t.Errorf("%s: %s is %q, want %q", test.layout, file.name, have, file.want)
 			}
 		}
-		for _, n := range []int{test.esp, test.boot} {
-			v := l.volume(t, image, n, "")
-			part := filepath.Join(scratch.Dir(t), "fat")
-			oracle.Run(t, "dd", "if="+image, "of="+part, "bs=512", "status=none",
-				"skip="+strconv.FormatInt(v.offset/512, 10), "count="+strconv.FormatInt(v.size/512, 10))
-			oracle.Run(t, "fsck.vfat", "-n", part)
-		}
+		checkDisk(t, image, l)
+	}
+}
+
+// checkDisk has others look at an image with a boot loader: its partition table,
+// its FATs, its root file system.
+func checkDisk(t testing.TB, image string, l layout) {
+	t.Helper()
+	for mountPoint, n := range l.boots {
+		v := l.volume(t, image, n, mountPoint)
+		part := filepath.Join(scratch.Dir(t), "fat")
+		oracle.Run(t, "dd", "if="+image, "of="+part, "bs=512", "status=none", "conv=sparse",
+			"skip="+strconv.FormatInt(v.offset/512, 10), "count="+strconv.FormatInt(v.size/512, 10))
+		oracle.Run(t, "fsck.vfat", "-n", part)
+		os.Remove(part)
+	}
+	if l.gpt {
 		if out := oracle.Run(t, "sgdisk", "-v", image); !strings.Contains(out, "No problems found") {
-			t.Errorf("%s: sgdisk -v:\n%s", test.layout, out)
+			t.Errorf("sgdisk -v:\n%s", out)
 		}
-		l.rootOf(t, image).fsck(t)
+	}
+	l.rootOf(t, image).fsck(t)
+}
+
+// What the system says and what bootLoader says of it are one thing.
+func TestBootLoaderIsThatOfTheSystem(t *testing.T) {
+	t.Parallel()
+	const efi = `"timeout": 2, "efi": {"efiSysMountPoint": "/boot"}, `
+	for _, test := range []struct{ system, layout, settings string }{
+		{"systemd-boot", "efi", `{` + efi + `"systemd-boot": {}}`},
+		{"systemd-boot-2505", "efi", `{` + efi + `"systemd-boot": {"builder": "25.05"}}`},
+		{"systemd-boot-2405", "efi", `{` + efi + `"systemd-boot": {"builder": "24.05"}}`},
+		{"extlinux", "legacy", `{"timeout": 2, "generic-extlinux-compatible": {"specialisations": false}}`},
+		{"init-script", "none", `{"initScript": {}}`},
+	} {
+		s := fixture.Build(t, test.system)
+		auto := bootCase{layout: test.layout}.build(t, s)
+		given := bootCase{layout: test.layout, args: []string{"--boot-loader", test.settings}}.build(t, s)
+		if a, b := digest(t, auto), digest(t, given); a != b {
+			t.Errorf("%s: %s, with bootLoader %s", test.system, a, b)
+		}
+		if none := digest(t, bootCase{layout: test.layout, args: []string{"--install-boot-loader=false"}}.build(t, s)); none == digest(t, auto) {
+			t.Errorf("%s: the same without a boot loader", test.system)
+		}
 	}
 }
 

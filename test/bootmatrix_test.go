@@ -52,6 +52,7 @@ func TestBootMatrix(t *testing.T) {
 			if a, b := digest(t, image), digest(t, c.build(t, s)); a != b {
 				t.Errorf("two builds: %s and %s", a, b)
 			}
+			checkDisk(t, image, findLayout(c.layout))
 			checkBooted(t, boot.Run(t, boot.Machine{Image: image, Firmware: c.firmware}), s, s.Toplevel)
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"diskwright/content"
 	"diskwright/diskmap"
@@ -56,6 +57,9 @@ func truncated(what string, off, n, size int64) error {
 // tablePiece is how much of a table is in memory at a time.
 const tablePiece = 64 << 10
 
+// tablePieces are kept, because a disk may have a hundred thousand tables.
+var tablePieces = sync.Pool{New: func() any { return new([tablePiece]byte) }}
+
 // Table reads count entries of width bytes at off of an image of size bytes and
 // calls each for all of them, in order. It holds little of the table, which is
 // checked to lie in the file before anything is read.
@@ -64,7 +68,9 @@ func Table(r io.ReaderAt, size, off, count int64, width int, what string, each f
 	if off < 0 || count < 0 || count > size/w || off > size-count*w {
 		return truncated(what, off, count*w, size)
 	}
-	buffer := make([]byte, min(tablePiece-tablePiece%w, count*w))
+	piece := tablePieces.Get().(*[tablePiece]byte)
+	defer tablePieces.Put(piece)
+	buffer := piece[:tablePiece-tablePiece%w]
 	for index := int64(0); index < count; {
 		p := buffer[:min(int64(len(buffer)), (count-index)*w)]
 		if err := content.ReadFull(r, p, off+index*w); err != nil {

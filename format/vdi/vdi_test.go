@@ -187,6 +187,14 @@ func readGolden(t *testing.T, path string) map[string]any {
 	return golden.Formats.VDI.Header
 }
 
+// TestMemory: 4 TiB take little memory to write and to read.
+func TestMemory(t *testing.T) {
+	m := maps.Random(t, 1, 4<<40)
+	maps.Allocates(t, 40*mib, func() {
+		maps.Equal(t, open(t, write(t, m, options())), m)
+	})
+}
+
 // TestWorkers: any number of workers writes the same file.
 func TestWorkers(t *testing.T) {
 	m := maps.Random(t, 3, 300*mib+512)

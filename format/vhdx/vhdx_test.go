@@ -242,6 +242,14 @@ func TestLargeBlocks(t *testing.T) {
 	}
 }
 
+// TestMemory: 4 TiB take little memory to write and to read.
+func TestMemory(t *testing.T) {
+	m := maps.Random(t, 1, 4<<40)
+	maps.Allocates(t, 40*mib, func() {
+		maps.Equal(t, open(t, write(t, m, options())), m)
+	})
+}
+
 // TestWorkers: any number of workers writes the same file.
 func TestWorkers(t *testing.T) {
 	m := maps.Random(t, 3, 300*mib+512)

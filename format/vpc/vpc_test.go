@@ -336,6 +336,14 @@ func TestTime(t *testing.T) {
 	}
 }
 
+// TestMemory: 2040 GiB take little memory to write and to read.
+func TestMemory(t *testing.T) {
+	m := maps.Random(t, 1, vpc.MaxSize)
+	maps.Allocates(t, 40*mib, func() {
+		maps.Equal(t, open(t, write(t, m, options(vpc.Dynamic, true))), m)
+	})
+}
+
 // TestWorkers: any number of workers writes the same file.
 func TestWorkers(t *testing.T) {
 	m := maps.Random(t, 3, 300*mib+512)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -84,6 +85,18 @@ func data(r *rand.Rand, n int) []byte {
 	return p
 }
 
+// Allocates fails the test if do allocates more than limit bytes, freed or not.
+func Allocates(t testing.TB, limit uint64, do func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > limit {
+		t.Errorf("%d bytes were allocated, want at most %d", n, limit)
+	}
+}
+
 // Raw writes m as a raw image and returns its path.
 func Raw(t testing.TB, m *diskmap.Map) string {
 	t.Helper()
@@ -136,11 +149,14 @@ func Equal(t testing.TB, got, want *diskmap.Map) {
 // has zeros there.
 func EqualStart(t testing.TB, got, want *diskmap.Map) {
 	t.Helper()
+	a, b := make([]byte, 1<<20), make([]byte, 1<<20)
 	for _, m := range []*diskmap.Map{got, want} {
 		for e := range m.Extents(0, m.Size()) {
 			for off := e.Offset; off < e.End(); off += 1 << 20 {
 				n := min(1<<20, e.End()-off)
-				a, b := read(t, got, off, n), read(t, want, off, n)
+				a, b = a[:n], b[:n]
+				read(t, got, a, off)
+				read(t, want, b, off)
 				if !bytes.Equal(a, b) {
 					i := 0
 					for a[i] == b[i] {
@@ -154,16 +170,13 @@ func EqualStart(t testing.TB, got, want *diskmap.Map) {
 }
 
 // read reads zeros where the map has ended.
-func read(t testing.TB, m *diskmap.Map, off, n int64) []byte {
+func read(t testing.TB, m *diskmap.Map, p []byte, off int64) {
 	t.Helper()
-	p := make([]byte, n)
-	if off >= m.Size() {
-		return p
-	}
-	if err := content.ReadFull(m, p[:min(n, m.Size()-off)], off); err != nil {
+	n := min(int64(len(p)), max(0, m.Size()-off))
+	clear(p[n:])
+	if err := content.ReadFull(m, p[:n], min(off, m.Size())); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // QemuEqual has qemu-img compare the image at path with m, wholly if that has
@@ -187,7 +200,9 @@ func QemuEqual(t testing.TB, format, path string, m *diskmap.Map, limit int64, o
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got, read(t, m, off, window)) {
+		want := make([]byte, window)
+		read(t, m, want, off)
+		if !bytes.Equal(got, want) {
 			t.Errorf("qemu-img reads something else from byte %d on", off)
 		}
 	}

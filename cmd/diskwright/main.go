@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 
 	"diskwright/spec"
@@ -84,6 +85,8 @@ type app struct {
 	stdin         io.Reader
 	stdinTerminal bool
 	running       bool // the arguments were accepted, and a command has begun
+
+	logMu sync.Mutex // of what is said from several goroutines
 }
 
 func newRootCommand(a *app) *cobra.Command {
@@ -108,7 +111,7 @@ virtual machine and no other program, and makes the same bytes every time.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, fmt.Sprintf(`see "%s --help"`, cmd.CommandPath()))
 	})
-	root.AddCommand(newBuildCommand(a), newPlanCommand(a), newInspectCommand(a), newConvertCommand(a), newLsCommand(a), newCatCommand(a), newExtractCommand(a), newTarCommand(a))
+	root.AddCommand(newBuildCommand(a), newPlanCommand(a), newInspectCommand(a), newConvertCommand(a), newLsCommand(a), newCatCommand(a), newExtractCommand(a), newTarCommand(a), newServeCommand(a))
 	return root
 }
 

@@ -373,6 +373,15 @@ func without(list, other []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
 }
 
+// The same without a kernel's help, and so without being root.
+func TestNixOSExtracted(t *testing.T) {
+	s := newNixSample(t)
+	root := filepath.Join(scratch.Dir(t), "root")
+	t.Cleanup(func() { allowRemoval(root) })
+	must(t, "extract", build(t, s.args("--partition-table-type", "hybrid")...), "-o", root)
+	nixWorksOn(t, s, nixStore{t, root})
+}
+
 // The same with some hundred paths, from a closureInfo, in a partition.
 func TestNixOSFixture(t *testing.T) {
 	oracle.NeedRoot(t)

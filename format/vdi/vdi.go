@@ -31,6 +31,8 @@ import (
 	"diskwright/content"
 	"diskwright/diskmap"
 	"diskwright/format/block"
+
+	"github.com/google/uuid"
 )
 
 // Options of writing. The zero value is good.
@@ -80,14 +82,23 @@ func Layout(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error
 		blockSize:       BlockSize,
 		blocks:          blocks,
 		blocksAllocated: used.Count(),
-		image:           o.ID("vdi-image"),
-		snapshot:        o.ID("vdi-snapshot"),
+		image:           identifier(o, "vdi-image"),
+		snapshot:        identifier(o, "vdi-snapshot"),
 	}
 	var b diskmap.Builder
 	b.Place(0, content.Bytes(h.encode()))
 	b.Place(h.blockMap, blockMap(used, blocks))
 	used.Store(&b, m, BlockSize, h.data)
 	return b.Map(h.data + used.Count()*BlockSize)
+}
+
+// identifier returns the UUID for a role. If the caller has none it is a
+// constant: VirtualBox refuses images in which it is zero.
+func identifier(o Options, role string) uuid.UUID {
+	if id := o.ID(role); id != uuid.Nil {
+		return id
+	}
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("diskwright:"+role))
 }
 
 // blockMap says for each block of the disk which block of the data it is.

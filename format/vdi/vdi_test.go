@@ -96,7 +96,7 @@ func TestReadsQemu(t *testing.T) {
 func TestGoldens(t *testing.T) {
 	for _, size := range []int64{600, 1024, 2049, 5120} {
 		t.Run(fmt.Sprintf("%d MiB", size), func(t *testing.T) {
-			golden := readGolden(t, fmt.Sprintf("testdata/qemuimg-10-%dM.json", size))
+			golden, info := readGolden(t, fmt.Sprintf("testdata/qemuimg-10-%dM.json", size))
 			m := goldenDisk(t, size*mib)
 			path := write(t, m, options())
 			p, err := os.ReadFile(path)
@@ -150,6 +150,7 @@ func TestGoldens(t *testing.T) {
 			if id := options().ID("vdi-image"); p[392] != id[3] || p[396] != id[5] || p[398] != id[7] || !bytes.Equal(p[400:408], id[8:]) {
 				t.Errorf("UUID %x, want %v, its first three fields little-endian", p[392:408], id)
 			}
+			maps.QemuInfo(t, "vdi", path, info)
 		})
 	}
 }
@@ -168,12 +169,13 @@ func goldenDisk(t *testing.T, size int64) *diskmap.Map {
 	return m
 }
 
-func readGolden(t *testing.T, path string) map[string]any {
+func readGolden(t *testing.T, path string) (header, info map[string]any) {
 	t.Helper()
 	var golden struct {
 		Formats struct {
 			VDI struct {
-				Header map[string]any `json:"header"`
+				Header   map[string]any `json:"header"`
+				InfoJSON map[string]any `json:"infoJson"`
 			} `json:"vdi"`
 		} `json:"formats"`
 	}
@@ -184,7 +186,21 @@ func readGolden(t *testing.T, path string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return golden.Formats.VDI.Header
+	return golden.Formats.VDI.Header, golden.Formats.VDI.InfoJSON
+}
+
+// TestIdentifiers: VirtualBox refuses images without them.
+func TestIdentifiers(t *testing.T) {
+	f, size := maps.Open(t, write(t, maps.Random(t, 0, mib), vdi.Options{}))
+	image, err := vdi.Open(f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range image.Fields() {
+		if strings.Contains(strings.ToLower(field.Name), "uuid") && field.Value == uuid.Nil.String() {
+			t.Errorf("%s is zero", field.Name)
+		}
+	}
 }
 
 // TestMemory: 4 TiB take little memory to write and to read.

@@ -189,6 +189,7 @@ func TestGoldens(t *testing.T) {
 					DynHeader map[string]any
 					BAT       struct{ FirstAllocated [][2]int64 }
 				}
+				InfoJSON    map[string]any
 				VirtualSize int64
 			}
 		}
@@ -229,6 +230,7 @@ func TestGoldens(t *testing.T) {
 				if id := o.ID("vpc-image"); !bytes.Equal(p[68:84], id[:]) {
 					t.Errorf("UUID %x, want %v", p[68:84], id)
 				}
+				maps.QemuInfo(t, "vpc", path, want.InfoJSON)
 			})
 		}
 	}

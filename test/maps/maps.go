@@ -5,10 +5,12 @@ package maps
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -204,6 +206,24 @@ func QemuEqual(t testing.TB, format, path string, m *diskmap.Map, limit int64, o
 		read(t, m, want, off)
 		if !bytes.Equal(got, want) {
 			t.Errorf("qemu-img reads something else from byte %d on", off)
+		}
+	}
+}
+
+// QemuInfo fails the test unless qemu-img says of the image at path what want
+// has. Newer versions say more than older ones.
+func QemuInfo(t testing.TB, format, path string, want map[string]any) {
+	t.Helper()
+	var got map[string]any
+	if err := json.Unmarshal(oracle.Output(t, "qemu-img", "info", "-f", format, "--output", "json", path), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(want) == 0 {
+		t.Error("nothing is wanted")
+	}
+	for key, value := range want {
+		if !reflect.DeepEqual(got[key], value) {
+			t.Errorf("qemu-img info says %v for %s, want %v", got[key], key, value)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"diskwright/test/boot"
+	"diskwright/test/fixture"
 	"diskwright/test/oracle"
 )
 
@@ -129,4 +131,30 @@ func fileSize(t testing.TB, path string) int64 {
 		t.Fatal(err)
 	}
 	return info.Size()
+}
+
+// TestFormatsBoot: QEMU starts the system from every format.
+func TestFormatsBoot(t *testing.T) {
+	s := fixture.Build(t, "systemd-boot")
+	for _, c := range []struct {
+		format, option string
+		long           bool
+	}{
+		{"qcow2", "", true}, {"qcow2-compressed", "", false}, {"qcow2-compressed", "--compression-type=zstd", true}, {"vdi", "", true},
+		{"vpc", "--align-disk", false}, {"vpc", "--subformat=fixed", true}, {"vhdx", "", true}, {"vmdk", "", false},
+		{"vmdk", "--subformat=streamOptimized", true},
+	} {
+		t.Run(c.format+c.option, func(t *testing.T) {
+			if c.long {
+				long(t)
+			}
+			t.Parallel()
+			args := append(systemArgs(s), "--partition-table-type", "efi", "--boot-size", "128M", "--format", c.format)
+			if c.option != "" {
+				args = append(args, c.option)
+			}
+			qemu := strings.TrimSuffix(c.format, "-compressed")
+			checkBooted(t, boot.Run(t, boot.Machine{Image: build(t, args...), Format: qemu, Firmware: boot.UEFI}), s, s.Toplevel)
+		})
+	}
 }

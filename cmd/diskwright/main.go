@@ -115,6 +115,22 @@ virtual machine and no other program, and makes the same bytes every time.
 	return root
 }
 
+// statusError ends the program with a status of its own: of commands that
+// answer a question with it. There is nothing to show if it has no error.
+type statusError struct {
+	status int
+	error
+}
+
+func (e statusError) Error() string {
+	if e.error == nil {
+		return fmt.Sprintf("exit status %d", e.status)
+	}
+	return e.error.Error()
+}
+
+func (e statusError) Unwrap() error { return e.error }
+
 // usageError is an error in what was asked for.
 type usageError struct{ err error }
 
@@ -134,7 +150,14 @@ func (a *app) exit(ctx context.Context, err error) int {
 	if !a.running {
 		err = withUsageHint(err)
 	}
+	var ended statusError
+	if errors.As(err, &ended) && ended.error == nil {
+		return ended.status
+	}
 	a.ui.showError(err)
+	if ended.status != 0 {
+		return ended.status
+	}
 	var usage usageError
 	var problems spec.Problems
 	if !a.running || errors.As(err, &usage) || errors.As(err, &problems) {

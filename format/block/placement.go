@@ -86,9 +86,8 @@ func Table(r io.ReaderAt, size, off, count int64, width int, what string, each f
 	return nil
 }
 
-// Placement is where the blocks of a disk lie in the file of its image, as they
-// are, and where the file has something else. Where blocks are stored in another
-// form, [Runs] and [Space] do its work.
+// Placement is where the blocks of a disk lie in the file of its image, and where
+// the file has something else.
 type Placement struct {
 	fileSize int64
 	runs     []placed

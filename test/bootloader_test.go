@@ -147,6 +147,11 @@ func TestEFIVariables(t *testing.T) {
 		if !test.changed {
 			continue
 		}
+		planned := string(must(t, append([]string{"plan", "--root", root}, test.args...)...))
+		want := regexp.MustCompile(`(?m)^BOOT LOADER systemd-boot\n  settings +bootLoader\n  boot entry +"Linux Boot Manager"  \\EFI\\systemd\\systemd-bootx64\.efi$`)
+		if !want.MatchString(planned) {
+			t.Errorf("plan does not show the boot loader:\n%s", planned)
+		}
 		out := string(must(t, "inspect", name))
 		esp := sfdisk(t, filepath.Join(dir, "nixos.img")).PartitionTable.Partitions[0]
 		for _, part := range []string{"linux boot manager", `\efi\systemd\systemd-bootx64.efi`, "hd(1,gpt," + strings.ToLower(esp.UUID)} {

@@ -70,6 +70,7 @@ func printReport(w io.Writer, r *builder.Report) error {
 	t := newTable(w)
 	printDisk(t, r)
 	printSystem(t, r.System)
+	printBootLoader(t, r.BootLoader)
 	printSize(t, r)
 	printPartitions(t, &r.Table)
 	printFileSystems(t, plannedRows(r.FileSystems))
@@ -124,6 +125,22 @@ func printSystem(t *table, s *builder.System) {
 	}
 	if o := s.Optimised; o != nil {
 		t.line("  saved by hard links (%d files)\t%s", o.Files, size(o.Bytes))
+	}
+}
+
+// printBootLoader says what starts the image.
+func printBootLoader(t *table, b *builder.BootLoader) {
+	if b == nil {
+		return
+	}
+	t.heading("BOOT LOADER %s", b.Name)
+	settings := "bootLoader"
+	if b.Detected {
+		settings = "of the system"
+	}
+	t.line("  settings\t%s", settings)
+	if e := b.EFIEntry; e != nil {
+		t.line("  boot entry\t%s\t%s", show(e.Description), show(e.Path))
 	}
 }
 

@@ -75,11 +75,12 @@ func debugfs(t testing.TB, image, command string) string {
 // specification from outside, where the store lies elsewhere.
 func TestBuild(t *testing.T) {
 	s := shared(t)
-	out := s.build(t, image(""))
+	const small = `additionalSpace = "16M";`
+	out := s.build(t, image(small))
 	checkOutput(t, s, out, "raw", "nixos.img")
 
 	var spec map[string]any
-	specify(t, image(""), &spec)
+	specify(t, image(small), &spec)
 	spec["storeDir"] = s.root
 	spec["closureInfo"] = s.host(spec["closureInfo"].(string))
 	delete(spec, "hydraBuildProducts")
@@ -105,7 +106,7 @@ func TestCheck(t *testing.T) {
 	s := shared(t)
 	for _, args := range []string{
 		`additionalSpace = "1M";`,
-		`partitionTableType = "hybrid"; diskSize = 300; additionalPaths = [ (pkgs.writeText "further" "text") ];
+		`partitionTableType = "hybrid"; bootSize = "48M"; additionalSpace = "1M"; additionalPaths = [ (pkgs.writeText "further" "text") ];
 		contents = [ { source = "${config.system.build.toplevel}/init"; target = "/x"; user = "alice"; group = "users"; } ];`,
 		`onlyNixStore = true; partitionTableType = "none"; additionalSpace = "1M";`,
 	} {

@@ -47,7 +47,7 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	defer removeStore(sharedStore.root)
+	defer func() { removeStore(sharedStore.root) }()
 	return m.Run()
 }
 

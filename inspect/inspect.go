@@ -39,6 +39,7 @@ import (
 	"io"
 	"slices"
 
+	"diskwright/diskmap"
 	"diskwright/format"
 	"diskwright/format/block"
 	"diskwright/partition"
@@ -70,7 +71,7 @@ type Image struct {
 	// occupies.
 	Gaps []Gap `json:"gaps"`
 
-	r     io.ReaderAt
+	r     *diskmap.Map // the disk
 	image *format.Image
 }
 
@@ -132,6 +133,10 @@ func read(f *format.Image) (*Image, error) {
 	img.Gaps = gaps(table)
 	return img, img.findFileSystems()
 }
+
+// Disk returns the disk, with holes where the image has nothing. It is read from
+// the image, which must stay open.
+func (img *Image) Disk() *diskmap.Map { return img.r }
 
 // findFileSystems looks into the whole disk and into each partition.
 func (img *Image) findFileSystems() error {

@@ -17,14 +17,21 @@ import (
 // in the tree. A directory with two names, and with that a cycle, is
 // [ErrCorrupt].
 func (v *Volume) Tree(ctx context.Context) (*tree.Inode, error) {
-	w := &treeWalk{ctx: ctx, v: v, seen: make(map[uint32]*tree.Inode)}
+	return v.TreeFunc(ctx, func(*tree.Inode, *Node) {})
+}
+
+// TreeFunc is [Volume.Tree], and calls visit once for each inode with what a
+// tree does not have of it.
+func (v *Volume) TreeFunc(ctx context.Context, visit func(*tree.Inode, *Node)) (*tree.Inode, error) {
+	w := &treeWalk{ctx: ctx, v: v, visit: visit, seen: make(map[uint32]*tree.Inode)}
 	return w.inode(ondisk.InoRoot, "/")
 }
 
 type treeWalk struct {
-	ctx  context.Context
-	v    *Volume
-	seen map[uint32]*tree.Inode // directories, and files of several names
+	ctx   context.Context
+	v     *Volume
+	visit func(*tree.Inode, *Node)
+	seen  map[uint32]*tree.Inode // directories, and files of several names
 }
 
 // inode returns the inode of that number, which path leads to, and all below.
@@ -49,6 +56,7 @@ func (w *treeWalk) inode(number uint32, path string) (*tree.Inode, error) {
 	if n.Links > 1 || n.IsDir() {
 		w.seen[number] = i
 	}
+	w.visit(i, n)
 	if n.IsDir() {
 		return i, w.directory(n, i, path)
 	}

@@ -73,6 +73,7 @@ func decodeCreator(p []byte) string {
 type header struct {
 	sequence                  uint64
 	fileWrite, dataWrite, log uuid.UUID
+	logVersion                uint16
 	logOffset, logLength      int64
 }
 
@@ -97,12 +98,13 @@ func decodeHeader(p []byte) *header {
 		return nil
 	}
 	return &header{
-		sequence:  le.Uint64(p[8:]),
-		fileWrite: getGUID(p[16:]),
-		dataWrite: getGUID(p[32:]),
-		log:       getGUID(p[48:]),
-		logOffset: int64(le.Uint64(p[72:])),
-		logLength: int64(le.Uint32(p[68:])),
+		sequence:   le.Uint64(p[8:]),
+		fileWrite:  getGUID(p[16:]),
+		dataWrite:  getGUID(p[32:]),
+		log:        getGUID(p[48:]),
+		logVersion: le.Uint16(p[64:]),
+		logOffset:  int64(le.Uint64(p[72:])),
+		logLength:  int64(le.Uint32(p[68:])),
 	}
 }
 

@@ -47,7 +47,10 @@ func (i *Image) open() error {
 		return err
 	}
 	if i.header.log != uuid.Nil {
-		return errors.New("its log has changes that were not made yet, because it was not closed or still is in use; \"qemu-img check -r all\", or attaching it to Windows once, makes them")
+		// It was not closed, or is in use. The file stays as it is.
+		if i.file, i.fileSize, err = replay(i.file, i.fileSize, i.header); err != nil {
+			return err
+		}
 	}
 	if i.regions, err = readRegions(i.file, i.fileSize); err != nil {
 		return err
@@ -142,6 +145,7 @@ func (i *Image) Fields() []block.Field {
 		{Name: "virtualDiskID", Value: m.id.String()},
 		{Name: "fileWriteGUID", Value: h.fileWrite.String()},
 		{Name: "dataWriteGUID", Value: h.dataWrite.String()},
+		{Name: "logReplayed", Value: h.log != uuid.Nil},
 		{Name: "batOffset", Value: i.bat.offset},
 		{Name: "batLength", Value: i.bat.length},
 	}

@@ -19,7 +19,9 @@
 //	disk   |0000|....|1111|2222|....|
 //	file   |headers|log|metadata|BAT 0 - 1 2 -|0000|1111|2222|
 //
-// The regions, metadata and BAT, may lie elsewhere in other programs' images.
+// The regions, metadata and BAT, may lie elsewhere in other programs' images. If
+// such an image was not closed, its log has changes of them that are not in
+// their place yet; [Open] reads it as if they were, and leaves the file alone.
 //
 // All integers are little-endian; checksums are CRC-32C. Section numbers are
 // those of Microsoft's [MS-VHDX].

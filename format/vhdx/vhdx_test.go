@@ -322,7 +322,8 @@ func TestRefuses(t *testing.T) {
 			return p
 		}, "differ"},
 		{"version", headers(func(p []byte) { p[66] = 2 }), "neither of its headers"},
-		{"log", headers(func(p []byte) { p[48] = 1 }), "its log has changes"},
+		{"log version", headers(func(p []byte) { p[48], p[64] = 1, 1 }), "a log of version 1"},
+		{"large log", headers(func(p []byte) { p[48] = 1; le.PutUint32(p[68:], 65*mib) }), "a log of 68157440 bytes"},
 		{"log outside", headers(func(p []byte) { le.PutUint64(p[72:], 1<<40) }), "log: "},
 		{"log on metadata", headers(func(p []byte) { le.PutUint64(p[72:], 2*mib) }), "same bytes"},
 		{"both region tables", func(p []byte) []byte { p[200*kib]++; p[260*kib]++; return p }, "neither of its region tables"},

@@ -3,6 +3,7 @@ package vdi
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"diskwright/diskmap"
 	"diskwright/format/block"
@@ -80,7 +81,7 @@ func (i *Image) Fields() []block.Field {
 	return []block.Field{
 		{Name: "version", Value: "1.1"},
 		{Name: "subformat", Value: kind},
-		{Name: "creator", Value: h.creator},
+		{Name: "creator", Value: strings.TrimSpace(h.creator)},
 		{Name: "comment", Value: h.comment},
 		{Name: "blockSize", Value: h.blockSize},
 		{Name: "blocks", Value: h.blocks},

@@ -37,8 +37,10 @@ package vmdk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"diskwright/diskmap"
@@ -107,10 +109,7 @@ const (
 // from the identifier of the role vmdk-content.
 func Write(ctx context.Context, m *diskmap.Map, f *os.File, o Options) error {
 	if o.Subformat == StreamOptimized {
-		if err := writeStream(ctx, m, &namedFile{f}, o); err != nil {
-			return err
-		}
-		return nil
+		return writeStream(ctx, m, &namedFile{f}, o)
 	}
 	file, err := Layout(ctx, m, o)
 	if err != nil {
@@ -124,8 +123,8 @@ type namedFile struct{ f *os.File }
 
 func (n *namedFile) Write(p []byte) (int, error) {
 	written, err := n.f.Write(p)
-	if err != nil {
-		err = fmt.Errorf("%q: %w", n.f.Name(), err)
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		err = fmt.Errorf("%q: %w", n.f.Name(), pe.Err)
 	}
 	return written, err
 }

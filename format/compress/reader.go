@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -37,7 +38,8 @@ const maxWindow = 128 << 20
 // NewReader returns what the file of size bytes in r is when decompressed. It
 // may be endless.
 func NewReader(r io.ReaderAt, size int64, kind Kind) (io.ReadCloser, error) {
-	in := io.NewSectionReader(r, 0, size)
+	// Some decoders read byte by byte.
+	in := bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 256<<10)
 	switch kind {
 	case Gzip:
 		z, err := gzip.NewReader(in)

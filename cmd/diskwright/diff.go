@@ -123,7 +123,7 @@ func printDiff(w io.Writer, r *diff.Result) error {
 		t.heading("OTHER BYTES")
 	}
 	for _, b := range r.Bytes {
-		t.line("  %s\tblocks of %d: %d\tfirst at byte %d", b.Where, b.Size, b.Count, b.Offset)
+		t.line("  %s\t%s\t%d blocks of %d\tfirst at byte %d", b.Where, b.What, b.Count, b.Size, b.Offset)
 	}
 	return t.flush()
 }

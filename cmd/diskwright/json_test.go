@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"diskwright/inspect"
+	"diskwright/inspect/diff"
 	"diskwright/progress"
 )
 

@@ -240,3 +240,17 @@ func pieces(src content.Source) (list []piece, known bool) {
 	}
 	return list, true
 }
+
+// offsets returns where the blocks lie, in order.
+func (s blocks) offsets() []int64 {
+	var list []int64
+	for region, b := range s {
+		for i, word := range b {
+			for ; word != 0; word &= word - 1 {
+				list = append(list, region*regionSize+int64(i*64+bits.TrailingZeros64(word))*blockSize)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}

@@ -110,10 +110,11 @@ const (
 
 // Bytes is a part of the disks that differs.
 type Bytes struct {
-	Where  string `json:"where"`  // "partition 2", "outside of partitions"
-	Offset int64  `json:"offset"` // of the first block that differs, from the start of the part
-	Count  int64  `json:"count"`  // blocks that differ
-	Size   int64  `json:"size"`   // of a block
+	Where  string `json:"where"`          // "partition 2", "outside of partitions"
+	What   string `json:"what,omitempty"` // what lies there, if that is known: "journal", "unused blocks"
+	Offset int64  `json:"offset"`         // of the first block that differs, from the start of the part
+	Count  int64  `json:"count"`          // blocks that differ
+	Size   int64  `json:"size"`           // of a block
 }
 
 // Images compares two images.
@@ -222,16 +223,14 @@ func (c *comparison) part(p part) error {
 		}
 		return nil
 	}
-	before := len(c.result.FileSystems)
-	read, err := c.fileSystem(p.number, differ)
-	if err != nil {
+	found, err := c.fileSystem(p.number, differ)
+	if err != nil || c.opts.ContentOnly && found != nil {
 		return err
 	}
-	if c.opts.ContentOnly && read {
-		return nil
+	if found != nil && found.volumeA != nil && found.volumeB != nil {
+		return c.explain(p, differ, found)
 	}
-	explained := len(c.result.FileSystems) > before || c.fieldsDiffer(fmt.Sprintf("file system %d", p.number))
-	if !explained {
+	if found == nil && len(differ) > 0 || found != nil && len(found.files) == 0 && !c.fieldsDiffer(fmt.Sprintf("file system %d", p.number)) {
 		c.bytes(p.where, differ)
 	}
 	return nil
@@ -252,33 +251,33 @@ func (c *comparison) fieldsDiffer(places ...string) bool {
 
 func (c *comparison) bytes(where string, differ blocks) {
 	if n, first := differ.count(); n > 0 {
-		c.result.Bytes = append(c.result.Bytes, Bytes{where, first, n, blockSize})
+		c.result.Bytes = append(c.result.Bytes, Bytes{Where: where, Offset: first, Count: n, Size: blockSize})
 	}
 }
 
-// fileSystem compares the files of a partition, if both images have some there
-// that can be read. Whatever it finds explains the blocks that differ.
-func (c *comparison) fileSystem(number int, differ blocks) (read bool, err error) {
+// fileSystem compares the files of a partition. It returns nil if not both images
+// have some there that can be read.
+func (c *comparison) fileSystem(number int, differ blocks) (*walk, error) {
 	fsA, fsB := c.a.FileSystem(number), c.b.FileSystem(number)
 	if fsA == nil || fsB == nil || !fsA.Detailed || !fsB.Detailed {
-		return false, nil
+		return nil, nil
 	}
-	rootA, nodesA, err := c.tree(c.a, number)
-	if err != nil {
-		return false, fmt.Errorf("%q: %w", c.a.File, err)
+	w := &walk{comparison: c, differ: differ}
+	var err error
+	if w.rootA, w.volumeA, w.nodesA, err = c.tree(c.a, number); err != nil {
+		return nil, fmt.Errorf("%q: %w", c.a.File, err)
 	}
-	rootB, nodesB, err := c.tree(c.b, number)
-	if err != nil {
-		return false, fmt.Errorf("%q: %w", c.b.File, err)
+	if w.rootB, w.volumeB, w.nodesB, err = c.tree(c.b, number); err != nil {
+		return nil, fmt.Errorf("%q: %w", c.b.File, err)
 	}
-	w := &walk{comparison: c, differ: differ, nodesA: nodesA, nodesB: nodesB, names: newNames(rootA, rootB)}
-	if err := w.pair("/", rootA, rootB); err != nil {
-		return false, err
+	w.names = newNames(w.rootA, w.rootB)
+	if err := w.pair("/", w.rootA, w.rootB); err != nil {
+		return nil, err
 	}
 	if len(w.files) > 0 {
 		c.result.FileSystems = append(c.result.FileSystems, FileSystem{number, fsB.Type, w.files})
 	}
-	return true, nil
+	return w, nil
 }
 
 // node is what an inode of ext4 has and a tree has not.
@@ -287,22 +286,23 @@ type node struct {
 	atime, ctime, crtime      tree.Time
 }
 
-// tree returns the files of a partition, and what else is known of their inodes.
-func (c *comparison) tree(img *inspect.Image, number int) (*tree.Inode, map[*tree.Inode]node, error) {
+// tree returns the files of a partition, and what else is known of their inodes
+// and of the volume, if it is ext4.
+func (c *comparison) tree(img *inspect.Image, number int) (*tree.Inode, *ext4.Volume, map[*tree.Inode]node, error) {
 	files, err := img.Files(number)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	v, ok := files.(*ext4.Volume)
 	if !ok {
 		root, err := files.Tree(c.ctx)
-		return root, nil, err
+		return root, nil, nil, err
 	}
 	nodes := make(map[*tree.Inode]node)
 	root, err := v.TreeFunc(c.ctx, func(i *tree.Inode, n *ext4.Node) {
 		nodes[i] = node{n.Number, n.Generation, n.Flags, tree.Time(n.Atime), tree.Time(n.Ctime), tree.Time(n.Crtime)}
 	})
-	return root, nodes, err
+	return root, v, nodes, err
 }
 
 // sameBlocks reports whether two contents lie in the same blocks, none of which

@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"diskwright/filesystem/ext4"
 	"diskwright/inspect"
 	"diskwright/partition"
+
+	"github.com/google/uuid"
 )
 
 // fields compares what the images are, by name: the values that inspect --json
@@ -53,11 +56,15 @@ func fileSystemOf(img *inspect.Image, number int) any {
 	if fs == nil {
 		return nil
 	}
-	all := map[string]any{"is": fs}
-	if files, err := img.Files(number); err == nil {
-		if v, ok := files.(*ext4.Volume); ok {
-			all["superblock"] = v.Superblock()
-		}
+	files, err := img.Files(number)
+	v, ok := files.(*ext4.Volume)
+	if err != nil || !ok {
+		return fs
+	}
+	// The superblock has all that fs says, and more.
+	all := map[string]any{"type": fs.Type, "superblock": v.Superblock()}
+	if groups, err := v.Groups(); err == nil {
+		all["group"] = groups
 	}
 	return all
 }
@@ -142,6 +149,9 @@ func addLeaves(m map[string]string, path string, value any) {
 
 // short returns a list of plain values as one: the bytes of a UUID, features.
 func short(list []any) (string, bool) {
+	if id, ok := identifier(list); ok {
+		return id, true
+	}
 	parts := make([]string, len(list))
 	for n, v := range list {
 		switch v.(type) {
@@ -151,6 +161,26 @@ func short(list []any) (string, bool) {
 		parts[n] = fmt.Sprint(v)
 	}
 	return strings.Join(parts, " "), true
+}
+
+// identifier returns a list of 16 bytes as a UUID.
+func identifier(list []any) (string, bool) {
+	var id uuid.UUID
+	if len(list) != len(id) {
+		return "", false
+	}
+	for n, v := range list {
+		number, ok := v.(json.Number)
+		if !ok {
+			return "", false
+		}
+		b, err := strconv.ParseUint(number.String(), 10, 8)
+		if err != nil {
+			return "", false
+		}
+		id[n] = byte(b)
+	}
+	return id.String(), true
 }
 
 // placed returns the partitions in the order of their places, without those that

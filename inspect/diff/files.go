@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"diskwright/content"
+	"diskwright/filesystem/ext4"
 	"diskwright/tree"
 
 	textdiff "github.com/rogpeppe/go-internal/diff"
@@ -18,15 +19,32 @@ import (
 // walk compares the files of two trees, in the order of their paths.
 type walk struct {
 	*comparison
-	differ         blocks
-	nodesA, nodesB map[*tree.Inode]node
-	names          names
-	files          []File
+	differ           blocks
+	rootA, rootB     *tree.Inode
+	volumeA, volumeB *ext4.Volume // nil if it is no ext4
+	nodesA, nodesB   map[*tree.Inode]node
+	names            names
+	files            []File
+
+	// What differs, to explain the blocks by: inodes, and whether names or
+	// attributes do, which lie in blocks of their own.
+	changed           map[*tree.Inode]bool
+	namesOrAttributes bool
+}
+
+// note says that an inode of either tree differs.
+func (w *walk) note(i *tree.Inode) {
+	if w.changed == nil {
+		w.changed = make(map[*tree.Inode]bool)
+	}
+	w.changed[i] = true
 }
 
 // pair compares what one path leads to in both trees, and what is below it.
 func (w *walk) pair(path string, a, b *tree.Inode) error {
 	if w.excluded(path) {
+		w.forget(a)
+		w.forget(b)
 		return nil
 	}
 	changes, err := w.changes(path, a, b)
@@ -36,6 +54,11 @@ func (w *walk) pair(path string, a, b *tree.Inode) error {
 	if len(changes) > 0 {
 		f := newFile(path, b)
 		f.Changes = changes
+		w.note(a)
+		w.note(b)
+		w.namesOrAttributes = w.namesOrAttributes || slices.ContainsFunc(changes, func(c Change) bool {
+			return c.Kind != Mode && c.Kind != Owner && c.Kind != Times && c.Kind != Device
+		})
 		w.files = append(w.files, f)
 	}
 	na, nb := a.Entries, b.Entries
@@ -57,15 +80,27 @@ func (w *walk) pair(path string, a, b *tree.Inode) error {
 	return nil
 }
 
+// forget takes all differences of a file, and of what is below it, for explained.
+func (w *walk) forget(i *tree.Inode) {
+	w.note(i)
+	w.namesOrAttributes = true
+	for _, e := range i.Entries {
+		w.forget(e.Inode)
+	}
+}
+
 func join(dir, name string) string { return strings.TrimSuffix(dir, "/") + "/" + name }
 
 // only notes what one of the images has, and all below it.
 func (w *walk) only(which, path string, i *tree.Inode) {
 	if w.excluded(path) {
+		w.forget(i)
 		return
 	}
 	f := newFile(path, i)
 	f.Only = which
+	w.note(i)
+	w.namesOrAttributes = true
 	w.files = append(w.files, f)
 	for _, e := range i.Entries {
 		w.only(which, join(path, e.Name), e.Inode)

@@ -309,34 +309,6 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
-// TestLarge: more data than one refcount block counts, and than clusters fit in
-// an L2 table. The data is made on demand, and the file has holes in it.
-func TestLarge(t *testing.T) {
-	if os.Getenv("DISKWRIGHT_LONG") == "" {
-		t.Skip("long; set DISKWRIGHT_LONG=1 (make test-long)")
-	}
-	var b diskmap.Builder
-	pattern := text(9, 1<<20)
-	for i := range int64(5) {
-		b.Place(i<<30+12345, &content.Generated{Length: 900 << 20, Fill: func(p []byte, off int64) error {
-			for len(p) > 0 {
-				n := copy(p, pattern[off%int64(len(pattern)):])
-				p, off = p[n:], off+int64(n)
-			}
-			return nil
-		}})
-	}
-	m, err := b.Map(5 << 30)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range compressions {
-		image := write(t, m, Options{Compression: c})
-		oracle.Run(t, "qemu-img", "check", "-f", "qcow2", image)
-		same(t, m, mapOf(t, open(t, image)))
-	}
-}
-
 // TestRandomMaps: any map comes back, through the file and through its layout.
 func TestRandomMaps(t *testing.T) {
 	data := append(append(text(1, 300<<10), make([]byte, 150<<10)...), noise(2, 300<<10)...)

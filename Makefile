@@ -8,23 +8,26 @@ export CGO_ENABLED := 0
 build: ## one static binary
 	$(GO) build -trimpath -o diskwright ./cmd/diskwright
 
-demo: build ## build an image from the example and show what it is
-	./diskwright build examples/demo/disk.yaml -o out
-	./diskwright inspect out/demo.img
+demo: build ## make a Debian, build a disk that boots it, and show what that is
+	examples/debian/install-needs
+	test -e examples/debian/root.tar || examples/debian/make-root examples/debian/root.tar
+	./diskwright build examples/debian/disk.yaml -o out
+	./diskwright inspect out/debian.img
 
 # -count=1: tests that run the program or a foreign one must not be taken from
 # Go's cache, which does not see those.
 test: oracles ## all tests but the long ones
-	$(GO) test -count=1 ./...
+	$(GO) test -count=1 -timeout 30m ./...
 
 test-long: oracles ## the long tables too
 	DISKWRIGHT_LONG=1 $(GO) test -count=1 -timeout 2h ./...
 
 race: ## the packages with concurrency, under the race detector
-	CGO_ENABLED=1 $(GO) test -race ./atomicfile ./content ./diskmap ./format/... ./progress ./tree/... ./builder
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./atomicfile ./content ./diskmap ./format/... ./inspect/diff ./nbd ./nixstore ./progress ./tree/... ./builder
 
-fuzz: ## a minute for every fuzz target
-	test/fuzz 60s
+DURATION ?= 60s
+fuzz: ## a minute, or DURATION, for every fuzz target
+	test/fuzz $(DURATION)
 
 lint: ## format, vet, staticcheck, and that it builds elsewhere
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt wants to change: $$unformatted"; exit 1; }

@@ -26,7 +26,7 @@ var house = []struct {
 	{"boot", []string{"boot"}, "boot loaders as data: what they need of a system is handed to them"},
 	{"nixstore", []string{"nixstore"}, "store paths and closures; knows nothing of systems or disks"},
 	{"partition", []string{"partition"}, "places maps of file systems without knowing what they are"},
-	{"filesystem", []string{"filesystem/ext4", "filesystem/fat"}, "file systems know nothing of each other, nor of formats: each is a library by itself"},
+	{"filesystem", []string{"filesystem/ext4", "filesystem/fat", "filesystem/zfs"}, "file systems know nothing of each other, nor of formats: each is a library by itself"},
 	{"formats", []string{"format"}, "which formats there are"},
 	{"containers", []string{"format/qcow2", "format/vdi", "format/vpc", "format/vhdx", "format/vmdk"}, "encoders walk a map; they know nothing of what it means, nor of each other"},
 	{"blocks", []string{"format/block", "format/compress"}, "what containers have in common"},

@@ -1,0 +1,184 @@
+package ondisk
+
+import (
+	"errors"
+	"math/bits"
+)
+
+// LZ4 as ZFS frames it (module/zfs/lz4.c): the compressed length in four bytes,
+// big endian, and one block of the LZ4 block format, which is a run of sequences:
+//
+//	token | more literal length | literals | offset | more match length
+//	4+4     0.. bytes of 255      0..        2        0.. bytes of 255
+//
+// The encoder is our own because its output decides where everything behind a
+// block lies: it must never change with the version of a module.
+const (
+	lz4Header      = 4
+	lz4MinMatch    = 4
+	lz4LastLiteral = 5  // the block ends with at least that many literals,
+	lz4MatchLimit  = 12 // and no match begins in its last that many bytes
+	lz4MaxOffset   = 1<<16 - 1
+	lz4HashBits    = 13
+	lz4SkipTrigger = 6 // after 64 misses every second position is tried, …
+)
+
+// LZ4Encoder compresses blocks. Its zero value is ready; it may be used by one
+// goroutine at a time. What it returns depends on the block only.
+type LZ4Encoder struct {
+	// table has the last position + 1 of four bytes of each hash.
+	table [1 << lz4HashBits]uint32
+}
+
+// Encode compresses src into dst, and returns how many bytes that took, header
+// included. It is false, and dst arbitrary, if they do not fit.
+func (e *LZ4Encoder) Encode(dst, src []byte) (n int, ok bool) {
+	if len(dst) < lz4Header {
+		return 0, false
+	}
+	clear(e.table[:])
+	out := lz4Output{p: dst, n: lz4Header}
+	anchor := 0
+	for at, misses := 0, 1<<lz4SkipTrigger; at+lz4MatchLimit <= len(src); {
+		word := le.Uint32(src[at:])
+		slot := &e.table[word*2654435761>>(32-lz4HashBits)]
+		from := int(*slot) - 1
+		*slot = uint32(at) + 1
+		if from < 0 || at-from > lz4MaxOffset || le.Uint32(src[from:]) != word {
+			at += misses >> lz4SkipTrigger
+			misses++
+			continue
+		}
+		for at > anchor && from > 0 && src[at-1] == src[from-1] {
+			at--
+			from--
+		}
+		length := lz4MinMatch + commonPrefix(src[at+lz4MinMatch:len(src)-lz4LastLiteral], src[from+lz4MinMatch:])
+		if !out.sequence(src[anchor:at], at-from, length) {
+			return 0, false
+		}
+		at += length
+		anchor = at
+		misses = 1 << lz4SkipTrigger
+	}
+	if !out.sequence(src[anchor:], 0, 0) {
+		return 0, false
+	}
+	be.PutUint32(dst, uint32(out.n-lz4Header))
+	return out.n, true
+}
+
+// commonPrefix returns how many bytes a and b, which is not shorter, have in
+// common.
+func commonPrefix(a, b []byte) int {
+	n := 0
+	for len(a)-n >= 8 {
+		if x := le.Uint64(a[n:]) ^ le.Uint64(b[n:]); x != 0 {
+			return n + bits.TrailingZeros64(x)/8
+		}
+		n += 8
+	}
+	for n < len(a) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// lz4Output is what has been written of a block.
+type lz4Output struct {
+	p []byte
+	n int
+}
+
+// sequence writes literals and a match; the last sequence has none, which is
+// length 0. It is false if there is no room.
+func (o *lz4Output) sequence(literals []byte, offset, length int) bool {
+	more := max(length-lz4MinMatch, 0)
+	need := 1 + lz4More(len(literals)) + len(literals)
+	if length > 0 {
+		need += 2 + lz4More(more)
+	}
+	if len(o.p)-o.n < need {
+		return false
+	}
+	o.p[o.n] = byte(min(len(literals), 15)<<4 | min(more, 15))
+	o.n++
+	o.more(len(literals))
+	o.n += copy(o.p[o.n:], literals)
+	if length > 0 {
+		le.PutUint16(o.p[o.n:], uint16(offset))
+		o.n += 2
+		o.more(more)
+	}
+	return true
+}
+
+// lz4More returns how many bytes a length takes behind its four bits in the token.
+func lz4More(n int) int {
+	if n < 15 {
+		return 0
+	}
+	return 1 + (n-15)/255
+}
+
+func (o *lz4Output) more(n int) {
+	if n < 15 {
+		return
+	}
+	for n -= 15; n >= 255; n -= 255 {
+		o.p[o.n] = 255
+		o.n++
+	}
+	o.p[o.n] = byte(n)
+	o.n++
+}
+
+var errLZ4 = errors.New("not a block that lz4 compressed")
+
+// DecodeLZ4 decompresses src, padding behind the block included, into dst, which
+// is as long as the block was.
+func DecodeLZ4(dst, src []byte) error {
+	if len(src) < lz4Header || uint64(be.Uint32(src)) > uint64(len(src)-lz4Header) {
+		return errLZ4
+	}
+	src = src[lz4Header : lz4Header+int(be.Uint32(src))]
+	n := 0
+	// length returns a length whose four bits are given.
+	length := func(v int) (int, bool) {
+		for more := byte(255); v >= 15 && more == 255; v += int(more) {
+			if len(src) == 0 || v > len(dst) {
+				return 0, false
+			}
+			more, src = src[0], src[1:]
+		}
+		return v, true
+	}
+	for len(src) > 0 {
+		token := src[0]
+		src = src[1:]
+		literals, ok := length(int(token >> 4))
+		if !ok || literals > len(src) || literals > len(dst)-n {
+			return errLZ4
+		}
+		n += copy(dst[n:], src[:literals])
+		if src = src[literals:]; len(src) == 0 {
+			break
+		}
+		if len(src) < 2 {
+			return errLZ4
+		}
+		offset := int(le.Uint16(src))
+		src = src[2:]
+		match, ok := length(int(token & 15))
+		if match += lz4MinMatch; !ok || offset == 0 || offset > n || match > len(dst)-n {
+			return errLZ4
+		}
+		for end := n + match; n < end; {
+			n += copy(dst[n:end], dst[n-offset:n])
+		}
+	}
+	if n != len(dst) {
+		return errLZ4
+	}
+	return nil
+}

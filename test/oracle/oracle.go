@@ -97,6 +97,7 @@ var packages = map[string]string{
 	"umount":             "mount",
 	"unshare":            "util-linux",
 	"wipefs":             "util-linux",
+	"xz":                 "xz-utils",
 }
 
 // sbin lists where Debian keeps programs that only root is thought to need.

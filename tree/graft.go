@@ -323,7 +323,7 @@ func (item *Item) owner() (owner [2]uint32, given bool, err error) {
 		id, err := strconv.ParseUint(text, 10, 32)
 		// chown takes 4294967295, -1, as "leave it".
 		if err != nil || id == math.MaxUint32 {
-			return owner, false, fmt.Errorf("target %q has the %s %q: want a number from 0 to %d; names are not supported in this version",
+			return owner, false, fmt.Errorf("target %q has the %s %q: want a number from 0 to %d",
 				item.Target, []string{"user", "group"}[n], text, uint32(math.MaxUint32-1))
 		}
 		owner[n] = uint32(id)

@@ -55,14 +55,14 @@ func identify(fs boot.FileSystem, identifier, rest string) (what, path string, e
 			return "--fs-uuid " + id, rest, nil
 		}
 		if label, ok := strings.CutPrefix(fs.Provided, "/dev/disk/by-label/"); ok {
-			return "--label " + label, rest, nil
+			return "--label " + quoteWord(label), rest, nil
 		}
 		return "", rest, nil
 	case boot.GRUBByLabel:
 		if fs.Label == "" {
 			return "", "", fmt.Errorf("the file system at %s has no label; want %q", fs.MountPoint, boot.GRUBByUUID)
 		}
-		return "--label " + fs.Label, rest, nil
+		return "--label " + quoteWord(fs.Label), rest, nil
 	}
 	if fs.UUID == "" {
 		return "", "", fmt.Errorf("the file system at %s has no UUID", fs.MountPoint)

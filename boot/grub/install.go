@@ -19,17 +19,24 @@ import (
 // for it. It runs grub-mkimage (see the package's documentation), and stops it
 // when ctx is done.
 func Install(ctx context.Context, r *boot.Request) (*boot.Installation, error) {
-	g := r.Settings.GRUB
-	if g == nil {
-		return nil, errors.New("the settings have none for grub")
+	if r.Settings.GRUB == nil {
+		return nil, errors.New("these are no settings of grub")
 	}
+	in, err := install(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", boot.GRUBName, err)
+	}
+	return in, nil
+}
+
+func install(ctx context.Context, r *boot.Request) (*boot.Installation, error) {
 	if r.Disk.Layout() == partition.EFIXBOOTLDR {
-		return nil, fmt.Errorf("bootLoader: GRUB does not know the two boot partitions of partitionTableType %s: want systemd-boot, or another partitionTableType", partition.EFIXBOOTLDR)
+		return nil, fmt.Errorf("partitionTableType %s has two boot partitions, and GRUB knows one: want systemd-boot, or another partitionTableType", partition.EFIXBOOTLDR)
 	}
 	if r.System == nil && len(r.Settings.Entries) == 0 {
 		return nil, errors.New("entries is empty: the root tree has no NixOS system, so the menu must be given")
 	}
-	g = forLayout(r)
+	g := forLayout(r)
 	in := &boot.Installation{}
 	for _, b := range g.Boots() {
 		if len(b.Devices) == 0 {

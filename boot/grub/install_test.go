@@ -127,7 +127,7 @@ func TestRefusals(t *testing.T) {
 		change func(*boot.Settings)
 		want   []string
 	}{
-		{"two boot partitions", partition.EFIXBOOTLDR, nil, []string{"bootLoader", "efixbootldr"}},
+		{"two boot partitions", partition.EFIXBOOTLDR, nil, []string{"grub", "efixbootldr", "systemd-boot"}},
 		{"a device on none", partition.None, nil, []string{"devices", "/dev/sda", "none", "nodev"}},
 		{"a BIOS on efi", partition.EFI, nil, []string{"devices", "/dev/sda", "BIOS boot partition", "hybrid"}},
 		{"UEFI on legacy", partition.Legacy, func(s *boot.Settings) { s.GRUB.EFISupport = true }, []string{"efiSysMountPoint", "legacy"}},

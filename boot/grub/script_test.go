@@ -3,6 +3,8 @@ package grub
 import (
 	"testing"
 
+	"diskwright/boot"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -21,6 +23,25 @@ func TestCommands(t *testing.T) {
 	} {
 		if diff := cmp.Diff(c.want, commands(c.script)); diff != "" {
 			t.Errorf("%q (-want +have):\n%s", c.script, diff)
+		}
+	}
+}
+
+// Labels may have blanks, and what means something to GRUB's shell.
+func TestLabels(t *testing.T) {
+	for label, want := range map[string]string{
+		"nixos":   "--label nixos",
+		"my disk": `--label "my disk"`,
+		`a"$b\;c`: `--label "a\"\$b\\;c"`,
+	} {
+		for _, fs := range []boot.FileSystem{{Type: boot.TypeExt4, Label: label}, {Type: boot.TypeExt4, Provided: "/dev/disk/by-label/" + label}} {
+			identifier := boot.GRUBByLabel
+			if fs.Provided != "" {
+				identifier = boot.GRUBProvided
+			}
+			if have, _, err := identify(fs, identifier, "/"); err != nil || have != want {
+				t.Errorf("%q by %s: have %s, %v; want %s", label, identifier, have, err, want)
+			}
 		}
 	}
 }

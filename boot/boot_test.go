@@ -256,6 +256,11 @@ func TestParseSettings(t *testing.T) {
 func TestParseSettingsProblems(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{`[]`, "array"},
+		{`{"grub": null}`, "grub is null"},
+		{`{"grub": []}`, "grub: is of the type array: want object"},
+		{`{"grub": {"device": 3}}`, "grub: device is of the type number: want string"},
+		{`{"limine": {"style": {"interface": {"brandingColor": "x"}}}}`, "limine: style.interface.brandingColor is of the type string: want a whole number"},
+		{`{"timeout": 1.5, "grub": {}}`, "timeout: is of the type number 1.5: want a whole number"},
 		{`{}`, "exactly one boot loader"},
 		{`{"grub": {}, "limine": {}}`, "exactly one boot loader"},
 		{`{"systemd-boot": {"edit": 1}}`, `unknown field "edit"`},

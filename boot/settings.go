@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -105,6 +106,9 @@ func (s *Settings) Loader() string {
 	return ""
 }
 
+// TakesEntries reports whether the loader can start a system that is not NixOS.
+func (s *Settings) TakesEntries() bool { return s.SystemdBoot != nil || s.GRUB != nil }
+
 // loaders are the names that settings may have for the loader.
 var loaders = []string{SystemdBootName, GRUBName, LimineName, ExtlinuxName, InitScriptName}
 
@@ -124,6 +128,9 @@ func ParseSettings(text []byte, dir string) (*Settings, error) {
 	}
 	if len(found) != 1 {
 		return nil, fmt.Errorf("want settings of exactly one boot loader (%s), not of %d", strings.Join(loaders, ", "), len(found))
+	}
+	if string(bytes.TrimSpace(members[found[0]])) == "null" {
+		return nil, fmt.Errorf("%s is null: want an object with its settings, {} for those that NixOS has by default", found[0])
 	}
 	s := NewSettings(found[0])
 	var problems []error
@@ -173,13 +180,35 @@ func strict(text []byte, v any) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	err := d.Decode(v)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return fmt.Errorf("%s is of the type %s: want %s", wrong.Field, wrong.Value, jsonType(wrong.Type))
+	case errors.As(err, &wrong):
+		return fmt.Errorf("is of the type %s: want %s", wrong.Value, jsonType(wrong.Type))
+	case err != nil:
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return errors.New("has something behind its end")
 	}
 	return nil
+}
+
+// jsonType returns what JSON calls what is decoded into a type.
+func jsonType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "bool"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.String:
+		return "string"
+	case reflect.Slice:
+		return "array"
+	}
+	return "object"
 }
 
 // resolve makes paths of the host absolute.
@@ -214,7 +243,7 @@ func (s *Settings) Validate() error {
 	if p := s.EFI.EFISysMountPoint; p != "" && !strings.HasPrefix(p, "/") {
 		problem(fmt.Errorf("efi.efiSysMountPoint is %q: want an absolute path", p))
 	}
-	if len(s.Entries) > 0 && s.SystemdBoot == nil && s.GRUB == nil {
+	if len(s.Entries) > 0 && !s.TakesEntries() {
 		problem(fmt.Errorf("entries: %s takes none; systemd-boot and grub do", s.Loader()))
 	}
 	for n, e := range s.Entries {

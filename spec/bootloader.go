@@ -99,6 +99,8 @@ func (v *validator) bootLoaderRules() {
 	switch {
 	case s.System == "" && s.BootLoader == nil:
 		v.fail("installBootLoader", "there is nothing to boot: give system, or bootLoader with entries")
+	case s.System == "" && !s.BootLoader.TakesEntries():
+		v.fail("bootLoader", "%s is for NixOS: an image without system needs %s or %s", s.BootLoader.Loader(), boot.SystemdBootName, boot.GRUBName)
 	case s.System == "" && !entries:
 		v.fail("bootLoader", "entries is missing: an image without system needs what its boot menu shows")
 	case s.System != "" && entries:

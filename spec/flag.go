@@ -51,7 +51,11 @@ func (s *Spec) forget(parameter string) {
 // flagNode makes the node that a specification would have had.
 func flagNode(p *Parameter, texts []string) (*node, error) {
 	if !p.IsList() {
-		return scalarNode(p, texts[len(texts)-1]), nil
+		text := texts[len(texts)-1]
+		if p.Kind == KindBootLoader && strings.HasPrefix(text, "{") {
+			return jsonNode(text)
+		}
+		return scalarNode(p, text), nil
 	}
 	list := &node{kind: listNode}
 	if len(texts) == 1 && texts[0] == "" {
@@ -78,10 +82,6 @@ func scalarNode(p *Parameter, text string) *node {
 		if text == "" && p.Name == "rootFSUID" {
 			n.kind = stringNode // back to the default
 		}
-	case p.Kind == KindBootLoader && strings.HasPrefix(text, "{"):
-		if settings, err := parseJSON([]byte(text)); err == nil {
-			return settings
-		}
 	case p.Kind == KindBool && (text == "true" || text == "false"):
 		n.kind = boolNode
 	case p.Kind == KindInteger:
@@ -92,15 +92,20 @@ func scalarNode(p *Parameter, text string) *node {
 	return n
 }
 
+// jsonNode reads a JSON object.
+func jsonNode(text string) (*node, error) {
+	n, err := parse([]byte(text), ".json")
+	var syntax *syntaxError
+	if errors.As(err, &syntax) {
+		return nil, fmt.Errorf("%q is not JSON: character %d: %w", text, syntax.at.column, err)
+	}
+	return n, err
+}
+
 // contentNode reads source=PATH,target=PATH,… or a JSON object.
 func contentNode(text string) (*node, error) {
 	if strings.HasPrefix(text, "{") {
-		n, err := parseJSON([]byte(text))
-		var syntax *syntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("%q is not JSON: character %d: %w", text, syntax.at.column, err)
-		}
-		return n, err
+		return jsonNode(text)
 	}
 	n := &node{kind: mappingNode}
 	for field := range strings.SplitSeq(text, ",") {

@@ -82,6 +82,10 @@ func TestSetFlagProblems(t *testing.T) {
 		{"contents", "source=a,tagret=b", `--contents: unknown key "tagret"; did you mean "target"?`},
 		{"contents", "source=a,target=b,target=c", `--contents: "target" is given twice`},
 		{"contents", `{"source"}`, `--contents: "{\"source\"}" is not JSON: character 10: invalid character '}' after object key`},
+		{"contents", "{\"source\": \"\xff\"}", `--contents: "{\"source\": \"\xff\"}" is not JSON: character 13: this is not UTF-8`},
+		{"bootLoader", `{"grub": {}`, `--boot-loader: "{\"grub\": {}" is not JSON: character 12: the specification ends too early`},
+		{"bootLoader", "{\"grub\": \"\xff\"}", `--boot-loader: "{\"grub\": \"\xff\"}" is not JSON: character 11: this is not UTF-8`},
+		{"bootLoader", "grub", `--boot-loader: must be "auto" or a mapping with the settings of a boot loader, not "grub"`},
 	} {
 		s := New()
 		err := s.SetFlag(*lookup(test.name), []string{test.text})

@@ -82,6 +82,8 @@ func TestValidate(t *testing.T) {
 			"installBootLoader: there is nothing to boot: give system, or bootLoader with entries"}},
 		{"a loader without a menu", func(s *Spec) { s.BootLoader = boot.NewSettings(boot.SystemdBootName) }, []string{
 			"bootLoader: entries is missing: an image without system needs what its boot menu shows"}},
+		{"a loader for NixOS only", func(s *Spec) { s.BootLoader = boot.NewSettings(boot.InitScriptName) }, []string{
+			"bootLoader: initScript is for NixOS: an image without system needs systemd-boot or grub"}},
 		{"a loader with two menus", func(s *Spec) { s.System, s.BootLoader = "/s", withEntries() }, []string{
 			"bootLoader: entries is for images without system: NixOS makes the menu"}},
 		{"no loader", func(s *Spec) { s.InstallBootLoader, s.BootLoader = new(false), boot.NewSettings(boot.SystemdBootName) }, nil},

@@ -34,7 +34,7 @@ var house = []struct {
 	{"tree", []string{"tree"}, "what every file system is planned from"},
 	{"diskmap", []string{"diskmap"}, "where bytes lie"},
 	{"content", []string{"content"}, "what bytes can come from"},
-	{"leaves", []string{"progress", "atomicfile"}, "anybody may use them, so they may use nobody"},
+	{"leaves", []string{"progress", "atomicfile", "finding"}, "anybody may use them, so they may use nobody"},
 }
 
 const module = "diskwright/"

@@ -86,6 +86,9 @@ func disk(t testing.TB, img *Image) *diskmap.Map {
 
 // TestPairs: an image of any format, made of one of any other, is the same disk.
 func TestPairs(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	m := maps.Random(t, 7, 9<<20)
 	all := variants(t)
 	for _, from := range all {
@@ -134,6 +137,9 @@ func TestStreams(t *testing.T) {
 
 // TestTar: GNU tar and Go's read the disk, which stays sparse.
 func TestTar(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	var b diskmap.Builder
 	for i := range int64(60) { // three extensions
 		b.Place(i*300_000, content.Bytes(fmt.Sprintf("piece %d", i)))

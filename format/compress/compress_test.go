@@ -57,6 +57,9 @@ func write(t testing.TB, m *diskmap.Map, kind Kind, o Options) []byte {
 
 // TestPrograms: the programs of the name accept and decompress it, and so do we.
 func TestPrograms(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	for _, size := range []int64{0, 1, 1 << 20, 4<<20 + 1, 10 << 20, 33<<20 + 512} {
 		m := file(t, size)
 		want, err := m.SHA256(context.Background(), 1, nil)
@@ -112,6 +115,9 @@ func TestWorkers(t *testing.T) {
 }
 
 func TestLevels(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	m := file(t, 4<<20)
 	for _, kind := range []Kind{Gzip, Zstd} {
 		if bytes.Equal(write(t, m, kind, Options{Level: 9}), write(t, m, kind, Options{Level: 1})) {
@@ -130,6 +136,9 @@ func TestLevels(t *testing.T) {
 
 // TestChecksum: zeros that are not there count as those that are.
 func TestChecksum(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		var c checksum
 		var all []byte
@@ -173,6 +182,9 @@ func TestErrors(t *testing.T) {
 
 // TestXZMemory: a file that asks for 4 GiB is refused, and what xz makes is not.
 func TestXZMemory(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
 	if err := os.WriteFile(path, data(1, 100<<10), 0o644); err != nil {

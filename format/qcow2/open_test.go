@@ -16,6 +16,9 @@ import (
 
 // TestReadQEMU: whatever qemu-img makes is read as qemu-img reads it.
 func TestReadQEMU(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	oracle.Need(t, "qemu-img")
 	m := mixedMap(t, 5<<20+512)
 	reference := writeRaw(t, m)
@@ -41,6 +44,9 @@ func TestReadQEMU(t *testing.T) {
 
 // TestReadUsed: images that a machine wrote to.
 func TestReadUsed(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	oracle.Need(t, "qemu-io")
 	m := mixedMap(t, 5<<20+512)
 	reference := writeRaw(t, m)
@@ -125,6 +131,9 @@ func small(t testing.TB, c Compression) []byte {
 
 // TestHostile: each error says what is wrong.
 func TestHostile(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	put32, put64 := binary.BigEndian.PutUint32, binary.BigEndian.PutUint64
 	const l2 = 4 * clusterSize
 	for _, c := range []struct {
@@ -203,6 +212,9 @@ func TestDamagedStream(t *testing.T) {
 
 // TestTruncated: an image that ends anywhere is an error or the same disk.
 func TestTruncated(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	for _, c := range compressions {
 		p := small(t, c)
 		want := mapOf(t, must(Open(bytes.NewReader(p), int64(len(p)))))
@@ -256,6 +268,9 @@ func TestRunsAreBounded(t *testing.T) {
 }
 
 func TestSpace(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	s := newSpace(1<<40, 512)
 	for i := range int64(1 << 15) { // 1 GiB
 		if err := s.claim((1<<15-1-i)<<15, 1<<15, "x"); err != nil {

@@ -16,6 +16,9 @@ import (
 // TestPacker: clusters of all lengths, through several refcount blocks and L2
 // tables. Only the tables are written: the file is a hole where data would be.
 func TestPacker(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	const clusters = 120_000
 	g, err := newGeometry(clusters*3*clusterSize, clusters)
 	if err != nil {
@@ -63,6 +66,9 @@ func TestPacker(t *testing.T) {
 // TestShared: as many compressed clusters in one of the file as a refcount can
 // count, and more.
 func TestShared(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	const clusters = 70_000
 	g, err := newGeometry(clusters*clusterSize, clusters)
 	if err != nil {
@@ -88,6 +94,9 @@ func TestShared(t *testing.T) {
 // TestLargeLayout: the same without compression, and 20 TiB of data, for which the
 // refcount table has two clusters.
 func TestLargeLayout(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	for _, clusters := range []int64{100_000, 20 << 40 / clusterSize} {
 		size := 2*clusters*clusterSize + 512
 		m, err := new(diskmap.Builder).Map(size)

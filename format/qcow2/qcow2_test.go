@@ -174,6 +174,9 @@ var sizes = []int64{
 // TestQEMU: qemu-img finds no error in what we write, reads what we read, and
 // writes the same without compression.
 func TestQEMU(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	oracle.Need(t, "qemu-img")
 	for _, size := range sizes {
 		m := mixedMap(t, size)
@@ -200,6 +203,9 @@ func TestQEMU(t *testing.T) {
 // TestGoldens: what qemu-img says about our images is what it said about its
 // own.
 func TestGoldens(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	oracle.Need(t, "qemu-img")
 	for _, mib := range []int64{600, 1024, 2049, 5120} {
 		var golden struct {
@@ -256,6 +262,9 @@ func TestGoldens(t *testing.T) {
 // TestWindow: zlib with a window of 4 KiB and a small buffer for its output, as
 // a reader may use it, decodes every compressed cluster.
 func TestWindow(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	oracle.Need(t, "python3")
 	img := open(t, write(t, mixedMap(t, 5<<20), Options{Compression: Zlib}))
 	script, n := &strings.Builder{}, 0
@@ -311,6 +320,9 @@ func TestWorkers(t *testing.T) {
 
 // TestRandomMaps: any map comes back, through the file and through its layout.
 func TestRandomMaps(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine")
+	}
 	data := append(append(text(1, 300<<10), make([]byte, 150<<10)...), noise(2, 300<<10)...)
 	rapid.Check(t, func(rt *rapid.T) {
 		var b diskmap.Builder

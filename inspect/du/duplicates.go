@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"diskwright/nixstore"
+	"diskwright/progress"
 	"diskwright/tree"
 )
 
@@ -62,6 +63,7 @@ func duplicates(ctx context.Context, w *walk, opts Options) (*Duplicates, error)
 		d.Below, dir = "/", w.root
 	}
 	linked := w.copyDir(dir)
+	progress.Phase(opts.Progress, "comparing files", 0)
 	if _, err := nixstore.Optimise(ctx, linked, nixstore.OptimiseOptions{Workers: opts.Workers, Progress: opts.Progress}); err != nil {
 		return nil, err
 	}

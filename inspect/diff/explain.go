@@ -97,31 +97,28 @@ func (x *explainer) note(what string, off int64) {
 	x.rest[what].add(off)
 }
 
-// explainBlock notes a block that differs, unless something explains it.
+// explainBlock notes 4 KiB that differ, unless something explains one of the blocks
+// of the file system in it.
 func (x *explainer) explainBlock(off int64) error {
-	for at := off; at < off+blockSize; at += x.block { // of smaller blocks, or one
-		number := uint64(at / x.block)
-		what, explained, err := x.what(number, off)
-		if err != nil {
+	found := ""
+	for at := off; at < off+blockSize; at += x.block {
+		what, explained, err := x.what(uint64(at/x.block), at)
+		if err != nil || explained {
 			return err
 		}
-		if explained {
-			return nil
-		}
-		if what != "" {
-			x.note(what, off)
-			return nil
+		if found == "" {
+			found = what
 		}
 	}
-	x.note("blocks that nothing uses", off)
+	if found == "" {
+		found = "blocks that nothing uses"
+	}
+	x.note(found, off)
 	return nil
 }
 
 // what returns what a block is for, and whether a difference of it is explained.
 func (x *explainer) what(number uint64, off int64) (what string, explained bool, err error) {
-	if number == 0 && x.block > blockSize/4 && x.fields {
-		return "", true, nil // the superblock is in it
-	}
 	if a := x.area(number); a != nil {
 		switch {
 		case a.What == "journal":
@@ -194,7 +191,7 @@ func (x *explainer) owner(off int64) (found *owner) {
 		if !exact {
 			n-- // the one that begins in front of off
 		}
-		for n = max(n, 0); n < len(list) && list[n].place < off+blockSize; n++ {
+		for n = max(n, 0); n < len(list) && list[n].place < off+min(x.block, blockSize); n++ {
 			o := &list[n]
 			if off < o.place+(o.n+x.block-1)/x.block*x.block && (found == nil || o.changed) {
 				found = o

@@ -98,6 +98,7 @@ var packages = map[string]string{
 	"unshare":            "util-linux",
 	"wipefs":             "util-linux",
 	"xz":                 "xz-utils",
+	"zdb":                "zfsutils-linux",
 }
 
 // sbin lists where Debian keeps programs that only root is thought to need.

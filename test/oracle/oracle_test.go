@@ -66,6 +66,44 @@ func TestMountTwice(t *testing.T) {
 	}
 }
 
+// What is unmounted is complete, though another mount namespace still has it.
+func TestUnmountedElsewhere(t *testing.T) {
+	NeedRoot(t)
+	image := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(image, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	Run(t, "mkfs.ext4", "-q", image)
+	dir := Mount(t, image, "ext4", "", 0, 0)
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("written"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	other := Command(t, "unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec cat")
+	in, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer other.Wait()
+	defer in.Close()
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	Unmount(t, dir)
+	if header := Run(t, "dumpe2fs", "-h", image); strings.Contains(header, "needs_recovery") {
+		t.Errorf("the journal has something yet:\n%s", header)
+	}
+}
+
 func TestGuest(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "disk.img")
 	if err := os.WriteFile(image, nil, 0o644); err != nil {

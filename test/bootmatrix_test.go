@@ -3,10 +3,12 @@
 package test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +93,47 @@ func withVariables(t *testing.T, s *fixture.System) (image, variables string) {
 	must(t, append(systemArgs(s), "build", "-q", "--no-sync", "-o", dir, "--partition-table-type", "efixbootldr", "--boot-size", "256M",
 		"--touch-efi-vars", "--efi-variables", boot.Variables(t))...)
 	return filepath.Join(dir, "nixos.img"), filepath.Join(dir, "efi-vars.fd")
+}
+
+// A tree of files that nobody calls a NixOS system starts by entries: by
+// systemd-boot, to which a kernel must be copied, and by GRUB, which reads it
+// where it is.
+func TestBootTree(t *testing.T) {
+	for _, c := range []struct {
+		loader, layout string
+		firmware       boot.Firmware
+	}{
+		{"systemd-boot", "efixbootldr", boot.UEFI},
+		{"grub", "legacy+gpt", boot.BIOS},
+	} {
+		t.Run(c.loader, func(t *testing.T) {
+			t.Parallel()
+			s := fixture.Build(t, "grub")
+			inImage := func(file string) string { return strings.TrimPrefix(file, s.Root) }
+			loader := map[string]any{}
+			if c.loader == "systemd-boot" {
+				loader["efiBinary"] = oracle.NeedFile(t, "systemd-boot-efi", "/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
+			} else {
+				oracle.Need(t, "grub-mkimage")
+				oracle.NeedFile(t, "grub-pc-bin", "/usr/lib/grub/i386-pc/boot.img")
+				loader["hostGrub"] = "/usr"
+			}
+			settings, err := json.Marshal(map[string]any{c.loader: loader, "entries": []map[string]string{{
+				"title": "A \"system\" of $5", "kernel": inImage(s.Kernel(t)), "initrd": inImage(s.Initrd(t)), "options": s.CommandLine(t),
+			}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			image := build(t, "--root", s.Root, "--partition-table-type", c.layout, "--disk-size", "min", "--additional-space", "64M",
+				"--boot-loader", string(settings))
+			report := boot.Run(t, boot.Machine{Image: image, Firmware: c.firmware}).Report()
+			for key, want := range map[string]string{"toplevel": s.Toplevel, "profile": "none", "nixos": "no", "store": "ok"} {
+				if report[key] != want {
+					t.Errorf("%s is %q, want %q", key, report[key], want)
+				}
+			}
+		})
+	}
 }
 
 // Without the file that firmware falls back to, the entry in efi-vars.fd is what

@@ -20,7 +20,8 @@ import (
 )
 
 // The example of a Debian: its specs give disks that start, by each firmware that
-// they are for, to a login prompt and a system without failed units.
+// they are for, to a login prompt and a system without failed units. The first is
+// that of `make demo`.
 func TestDebian(t *testing.T) {
 	root := debianRoot(t)
 	for _, c := range []struct {
@@ -30,10 +31,13 @@ func TestDebian(t *testing.T) {
 		{"disk.yaml", []boot.Firmware{boot.BIOS, boot.UEFI}},
 		{"efi.yaml", []boot.Firmware{boot.UEFI}},
 	} {
-		image := build(t, "--root", root, filepath.Join(debianExample, c.spec))
 		for _, firmware := range c.firmwares {
 			t.Run(c.spec+"/"+string(firmware), func(t *testing.T) {
+				if firmware != boot.BIOS {
+					long(t) // TestBootTree does it quickly
+				}
 				t.Parallel()
+				image := build(t, "--root", root, filepath.Join(debianExample, c.spec))
 				login(t, boot.Machine{Image: image, Firmware: firmware})
 			})
 		}

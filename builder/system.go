@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"diskwright/nixos"
 	"diskwright/nixstore"
@@ -30,7 +31,7 @@ func (b *Build) readSystem(ctx context.Context) (*nixos.System, error) {
 	}
 	system.Store, err = nixstore.Tree(ctx, system.Closure, store.Dir, nixstore.TreeOptions{Workers: b.opts.Workers})
 	if err != nil {
-		return nil, b.about("system", err)
+		return nil, b.aboutPaths(err)
 	}
 	if err := system.Validate(); err != nil {
 		return nil, err
@@ -56,6 +57,19 @@ func (b *Build) readSystem(ctx context.Context) (*nixos.System, error) {
 // about says which parameter an error is about, as the user knows it.
 func (b *Build) about(parameter string, err error) error {
 	return fmt.Errorf("%s: %w", b.spec.Called(parameter), err)
+}
+
+// aboutPaths is about for an error that may be about any of the store paths that
+// the user named.
+func (b *Build) aboutPaths(err error) error {
+	names := []string{b.spec.Called("system")}
+	if b.spec.CopiesChannel() {
+		names = append(names, b.spec.Called("channel"))
+	}
+	if len(b.spec.AdditionalPaths) > 0 {
+		names = append(names, b.spec.Called("additionalPaths"))
+	}
+	return fmt.Errorf("%s: %w", strings.Join(names, ", "), err)
 }
 
 // resolveSystem finds out which store paths the spec means.
@@ -92,7 +106,7 @@ func (b *Build) readClosure(ctx context.Context, store nixstore.Store, system *n
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, b.about("system", fmt.Errorf("%w; where Nix has no database, give closureInfo", err))
 		case err != nil:
-			return nil, b.about("system", err)
+			return nil, b.aboutPaths(err)
 		}
 		return closure, nil
 	}

@@ -187,12 +187,12 @@ func (m *mirror) installPlatforms() error {
 	}
 	if m.bios() {
 		if err := m.installBIOS(append(modules, "biosdisk"), device+rest); err != nil {
-			return fmt.Errorf("GRUB for %s: %w", m.g.Target, err)
+			return fmt.Errorf("for %s: %w", m.g.Target, err)
 		}
 	}
 	if m.efi() {
 		if err := m.installEFI(modules, device+rest); err != nil {
-			return fmt.Errorf("GRUB for %s: %w", m.g.TargetEFI, err)
+			return fmt.Errorf("for %s: %w", m.g.TargetEFI, err)
 		}
 	}
 	return nil

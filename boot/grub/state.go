@@ -60,7 +60,7 @@ func (m *mirror) version() (string, error) {
 			return found[1], nil
 		}
 	}
-	return "", errors.New("fullVersion is missing, and neither grub nor grubEfi is a store path that ends in it")
+	return "", errors.New("grub is missing, or no store path that ends in a version: want the path of GRUB's package (grubEfi for UEFI), or fullVersion")
 }
 
 // espMountPoint returns where the EFI system partition is mounted; without one,

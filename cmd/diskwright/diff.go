@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -23,6 +24,7 @@ type diffOptions struct {
 	exclude     []string
 	contentOnly bool
 	json, quiet bool
+	html        string
 	workers     int
 }
 
@@ -45,7 +47,8 @@ EXIT STATUS
 `,
 		Example: `  diskwright diff first/nixos.img second/nixos.img
   diskwright diff --content-only nixos.qcow2 nixos.img
-  diskwright diff --exclude '/var/log/*' --json a.img b.img`,
+  diskwright diff --exclude '/var/log/*' --json a.img b.img
+  diskwright diff --html difference.html a.img b.img`,
 		Args: arguments(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runDiff(cmd.Context(), opts, args[0], args[1])
@@ -56,6 +59,7 @@ EXIT STATUS
 	flags.BoolVar(&opts.contentOnly, "content-only", false, "compare only which files there are and what they hold")
 	flags.BoolVar(&opts.json, "json", false, "write the result as JSON to standard output, and everything else as JSON lines to standard error")
 	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "show nothing but warnings and errors: the exit status tells")
+	flags.StringVar(&opts.html, "html", "", "write a page that shows both images to `FILE`, and no table")
 	flags.IntVar(&opts.workers, "workers", 0, "use `N` threads to read (default one for each CPU)")
 	cmd.SetUsageFunc(groupedUsage)
 	return cmd
@@ -66,7 +70,7 @@ func (a *app) runDiff(ctx context.Context, opts diffOptions, pathA, pathB string
 	if err != nil {
 		return statusError{exitTrouble, err}
 	}
-	if !opts.quiet || opts.json {
+	if opts.html == "" && (!opts.quiet || opts.json) {
 		if err := a.ui.result(result, func(w io.Writer) error { return printDiff(w, result) }); err != nil {
 			return statusError{exitTrouble, err}
 		}
@@ -78,6 +82,9 @@ func (a *app) runDiff(ctx context.Context, opts diffOptions, pathA, pathB string
 }
 
 func (a *app) compare(ctx context.Context, opts diffOptions, pathA, pathB string) (*diff.Result, error) {
+	if opts.html != "" && opts.json {
+		return nil, usageError{errors.New("--html and --json are two results: want one of them")}
+	}
 	work := workOptions{json: opts.json, quiet: opts.quiet, workers: opts.workers}
 	if err := work.check(); err != nil {
 		return nil, err
@@ -99,7 +106,14 @@ func (a *app) compare(ctx context.Context, opts diffOptions, pathA, pathB string
 		Exclude: opts.exclude, ContentOnly: opts.contentOnly, Workers: opts.workers, Progress: sink,
 	})
 	a.ui.endProgress()
-	return result, err
+	if err != nil || opts.html == "" {
+		return result, err
+	}
+	if err := writePage(opts.html, func(w io.Writer) error { return result.WriteHTML(w, imgA, imgB) }); err != nil {
+		return nil, err
+	}
+	a.ui.printf("the page is %s", show(opts.html))
+	return result, nil
 }
 
 // printDiff shows the differences: "-" is of the first image, "+" of the second.
@@ -113,9 +127,18 @@ func printDiff(w io.Writer, r *diff.Result) error {
 		}
 		t.line("  %s\t%s\t->\t%s", f.Name, showValue(f.A), showValue(f.B))
 	}
-	for _, fs := range r.FileSystems {
-		t.heading("FILES OF %s %s", strings.ToUpper(fs.Type), inPartition(fs.Partition))
+	for n := range r.FileSystems {
+		fs := &r.FileSystems[n]
+		printPackages(t, fs)
+		headed := false
 		for _, f := range fs.Files {
+			if fs.StorePath(f) != "" {
+				continue // its package was shown
+			}
+			if !headed {
+				t.heading("FILES OF %s %s", strings.ToUpper(fs.Type), inPartition(fs.Partition))
+				headed = true
+			}
 			printFileDiff(t, f)
 		}
 	}
@@ -126,6 +149,38 @@ func printDiff(w io.Writer, r *diff.Result) error {
 		t.line("  %s\t%s\t%d blocks of %d\tfirst at byte %d", b.Where, b.What, b.Count, b.Size, b.Offset)
 	}
 	return t.flush()
+}
+
+// printPackages shows the store paths that only one of the images has.
+func printPackages(t *table, fs *diff.FileSystem) {
+	if len(fs.Packages) == 0 {
+		return
+	}
+	t.heading("PACKAGES %s", inPartition(fs.Partition))
+	sizeA, sizeB := int64(0), int64(0)
+	for _, p := range fs.Packages {
+		sizeA += p.SizeA
+		sizeB += p.SizeB
+		var versions, sizes string
+		switch p.Change {
+		case diff.Added:
+			versions, sizes = versionsOf(p.VersionsB), progress.Bytes(p.SizeB)
+		case diff.Removed:
+			versions, sizes = versionsOf(p.VersionsA), progress.Bytes(p.SizeA)
+		case diff.Rebuilt:
+			versions, sizes = versionsOf(p.VersionsB), progress.Bytes(p.SizeA)+" -> "+progress.Bytes(p.SizeB)
+		default:
+			versions = versionsOf(p.VersionsA) + " -> " + versionsOf(p.VersionsB)
+			sizes = progress.Bytes(p.SizeA) + " -> " + progress.Bytes(p.SizeB)
+		}
+		t.line("  %s\t%s\t%s\t%s", p.Change, p.Name, versions, sizes)
+	}
+	t.flush()
+	t.line("  all of them: %s -> %s", progress.Bytes(sizeA), progress.Bytes(sizeB))
+}
+
+func versionsOf(list []string) string {
+	return strings.Trim(strings.Join(list, ", "), ", ")
 }
 
 func printFileDiff(t *table, f diff.File) {

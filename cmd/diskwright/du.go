@@ -84,6 +84,9 @@ func (a *app) runDu(ctx context.Context, opts duOptions, path string) error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", path, err)
 	}
+	if len(usage.FileSystems) == 0 {
+		a.ui.warningf("it has no file system that can be read")
+	}
 	for _, fs := range usage.FileSystems {
 		for _, p := range fs.Problems {
 			a.ui.warningf("%s: %s", strings.ToLower(inPartition(fs.Partition)), p)

@@ -64,7 +64,10 @@ type Field struct {
 type FileSystem struct {
 	Partition int    `json:"partition"` // number in the table; 0 is the whole disk
 	Type      string `json:"type"`
-	Files     []File `json:"files"` // sorted by path
+	// Packages are the store paths of Nix that only one of the images has, by the
+	// names of packages.
+	Packages []Package `json:"packages,omitempty"`
+	Files    []File    `json:"files"` // sorted by path
 }
 
 // File is a file that differs.
@@ -134,7 +137,9 @@ func Images(ctx context.Context, a, b *inspect.Image, opts Options) (*Result, er
 		total += p.dataSize()
 	}
 	progress.Phase(opts.Progress, "comparing", total)
-	c.done = progress.Adder(opts.Progress)
+	if c.done = progress.Adder(opts.Progress); c.done == nil {
+		c.done = func(int64) {}
+	}
 	for _, p := range parts {
 		if err := c.part(p); err != nil {
 			return nil, err
@@ -275,7 +280,7 @@ func (c *comparison) fileSystem(number int, differ blocks) (*walk, error) {
 		return nil, err
 	}
 	if len(w.files) > 0 {
-		c.result.FileSystems = append(c.result.FileSystems, FileSystem{number, fsB.Type, w.files})
+		c.result.FileSystems = append(c.result.FileSystems, FileSystem{number, fsB.Type, packagesOf(w.files), w.files})
 	}
 	return w, nil
 }

@@ -106,7 +106,7 @@ type KindUse struct {
 func Image(ctx context.Context, img *inspect.Image, opts Options) (*Usage, error) {
 	u := &Usage{
 		File: img.File, Format: img.Format, FileSize: img.FileSize, DiskSize: img.DiskSize,
-		Parts: parts(img), FileSystems: []FileSystem{},
+		Parts: Parts(img), FileSystems: []FileSystem{},
 	}
 	for _, fs := range img.FileSystems {
 		chosen := slices.Contains(opts.Partitions, fs.Partition)
@@ -122,8 +122,8 @@ func Image(ctx context.Context, img *inspect.Image, opts Options) (*Usage, error
 	return u, nil
 }
 
-// parts cuts the disk up.
-func parts(img *inspect.Image) (list []Part) {
+// Parts cuts the disk of an image up.
+func Parts(img *inspect.Image) (list []Part) {
 	rest := img.DiskSize
 	for _, p := range img.Table.Partitions {
 		if p.Role == partition.Extended {

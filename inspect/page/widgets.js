@@ -97,7 +97,7 @@ function tabs(label, list) {
 }
 
 // table sorts and filters. A column is {title, value: row => what it sorts by,
-// cell: row => what it shows, right, name, descending: sorts so at first}. Text
+// cell: row => what it shows, right, name, wide, descending: sorts so at first}. Text
 // is what the filter looks at.
 function table({ label, columns, rows, text, sort, tools }) {
   const step = 100;
@@ -126,7 +126,7 @@ function table({ label, columns, rows, text, sort, tools }) {
   }
   function draw() {
     body.replaceChildren(...visible.slice(0, shown).map(r => el('tr', null, columns.map(c =>
-      el('td', { class: [c.right ? 'right' : '', c.name ? 'name' : '', c.tone ? c.tone(r) : ''].join(' ').trim() || null }, c.cell(r))))));
+      el('td', { class: [c.right ? 'right' : '', c.name ? 'name' : '', c.wide ? 'wide' : '', c.tone ? c.tone(r) : ''].join(' ').trim() || null }, c.cell(r))))));
     status.textContent = visible.length === all.length ? plural(all.length, 'row') : count(visible.length) + ' of ' + plural(all.length, 'row');
     more.hidden = visible.length <= shown;
     more.textContent = 'Show more (' + count(visible.length - shown) + ' left)';

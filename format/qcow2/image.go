@@ -3,6 +3,7 @@ package qcow2
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 
 	"diskwright/diskmap"
 )
@@ -149,9 +150,14 @@ func (w *walk) cluster(at int64, p []byte) error {
 	}
 	switch e.kind {
 	case plain:
-		// The last cluster of a file may have been cut by who made it.
+		// The last cluster of a file may have been cut by who made it, and with
+		// subclusters behind the last of these that has data.
 		n := w.clusterSize()
-		if end := min(at+n, w.size) - at + e.offset; end <= w.fileSize {
+		data := n
+		if w.extended() {
+			data = int64(bits.Len32(^e.absent)) * (n / subclusters)
+		}
+		if end := min(at+data, w.size) - at + e.offset; end <= w.fileSize {
 			n = min(n, w.fileSize-e.offset)
 		}
 		if err := w.own.claim(e.offset, n, "the cluster"); err != nil {

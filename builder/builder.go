@@ -15,6 +15,7 @@ package builder
 import (
 	"context"
 	"io"
+	"time"
 
 	"diskwright/diskmap"
 	"diskwright/format"
@@ -92,8 +93,12 @@ func (b *Build) plan(ctx context.Context) error {
 	return nil
 }
 
-// await returns what f returns; or the cause why ctx is done, as soon as it is.
-// Then f, which does nothing but compute, is left to come to its end.
+// patience is how long a computation may go on that is not wanted any more: long
+// enough to remove the temporary files of a program that it has run.
+const patience = 2 * time.Second
+
+// await returns what f returns; or the cause why ctx is done, soon after it is.
+// Then f, if it has not noticed, is left to come to its end.
 func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -108,6 +113,10 @@ func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	case r := <-done:
 		return r.value, r.err
 	case <-ctx.Done():
+		select {
+		case <-done:
+		case <-time.After(patience):
+		}
 		var none T
 		return none, context.Cause(ctx)
 	}

@@ -130,6 +130,43 @@ func TestSignals(t *testing.T) {
 	})
 }
 
+// A program that runs when the build is stopped ends, and its files go.
+func TestSignalsWhileGRUBRuns(t *testing.T) {
+	root, tools, temporary, out := scratch.Dir(t), t.TempDir(), t.TempDir(), scratch.Dir(t)
+	write(t, root, map[string]string{"vmlinuz": "kernel", "usr/lib/grub/i386-pc/boot.img": "boot", "usr/lib/grub/i386-pc/normal.mod": "module"})
+	begun := filepath.Join(tools, "begun")
+	script := "#!/bin/sh\n>'" + begun + "'\n/bin/sleep 20\n"
+	if err := os.WriteFile(filepath.Join(tools, "grub-mkimage"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := command("build", "-q", "--root", root, "-o", filepath.Join(out, "made"),
+		"--boot-loader", `{"grub": {}, "entries": [{"title": "Linux", "kernel": "/vmlinuz"}]}`)
+	cmd.Env = append(os.Environ(), "PATH="+tools, "TMPDIR="+temporary)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(begun); err == nil {
+			break
+		}
+		if time.Since(start) > 30*time.Second {
+			t.Fatal("grub-mkimage does not run")
+		}
+	}
+	start := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := wait(t, cmd); err == nil {
+		t.Error("exit status 0")
+	}
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+	empty(t, out)
+	empty(t, temporary)
+}
+
 // Nor does it take anybody to read what is written to standard output.
 func TestSignalsWhileNobodyReads(t *testing.T) {
 	cmd := slowBuild(t, "-")

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // program is the only one that this package runs.
@@ -111,6 +112,7 @@ func run(ctx context.Context, tool string, args []string) error {
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC"}
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.WaitDelay = time.Second // for what a wrapper has started
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"diskwright/spec"
+	"diskwright/vm/guest"
 
 	"github.com/spf13/cobra"
 )
@@ -52,6 +53,9 @@ const (
 )
 
 func main() {
+	if guest.Running() { // in a virtual machine of our own
+		guest.Main()
+	}
 	var ballast []byte
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)

@@ -1,0 +1,298 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"diskwright/boot"
+	"diskwright/content"
+	"diskwright/inspect"
+	"diskwright/nixstore"
+	"diskwright/test/fixture"
+	"diskwright/test/oracle"
+	"diskwright/test/scratch"
+	"diskwright/tree"
+	"diskwright/vm/guest"
+	"diskwright/vm/kmod"
+	"diskwright/vm/protocol"
+)
+
+// TestMain is also the guest: this test's own program is /init.
+func TestMain(m *testing.M) {
+	if guest.Running() {
+		guest.Main()
+	}
+	os.Exit(m.Run())
+}
+
+// one has one machine run at a time.
+var one sync.Mutex
+
+// program is the whole program, as it is built for users.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "diskwright-vm-test-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "diskwright"), "diskwright/cmd/diskwright")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", errors.New(string(out))
+	}
+	return filepath.Join(dir, "diskwright"), nil
+})
+
+// bench is a disk with a system whose installer works.
+type bench struct {
+	t       *testing.T
+	system  *fixture.System
+	machine *Machine
+	steps   []string
+	output  strings.Builder
+}
+
+// newBench builds a disk with a layout.
+func newBench(t *testing.T, args ...string) *bench {
+	t.Helper()
+	oracle.Need(t, "qemu-system-x86_64")
+	s := fixture.Build(t, "grub-installs")
+	bin, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := scratch.Dir(t)
+	args = append([]string{"build", "-q", "--no-sync", "-o", dir, "--system", s.Toplevel, "--closure-info", s.ClosureInfo, "--store-dir", s.Root,
+		"--install-boot-loader=false", "--disk-size", "min", "--additional-space", "96M"}, args...)
+	if out, err := exec.Command(bin, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", args, err, out)
+	}
+	closure, err := nixstore.FromClosureInfo(s.ClosureInfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := nixstore.Tree(context.Background(), closure, s.Host(nixstore.StoreDir), nixstore.TreeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := tree.NewDir(tree.Time{})
+	if _, err := tree.MakeDir(root, "nix", tree.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	root.Child("nix").SetChild("store", store)
+	set, err := kmod.Open(boot.Files{Root: root}, s.Toplevel+"/kernel-modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := set.Load(Wanted...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel, err := content.StatHostFile(s.Kernel(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, system: s}
+	b.machine = &Machine{
+		Arch: "x86_64", Guest: bin, Disk: filepath.Join(dir, "nixos.img"), Kernel: kernel, Modules: modules, MemoryMiB: 512, Limit: 5 * time.Minute,
+		Job: &protocol.Job{
+			Links: []string{"/dev/disk/by-id/virtio-fixture"},
+			Commands: []protocol.Command{{
+				Args: []string{guest.System + "/bin/switch-to-configuration", "boot"}, Env: []string{"NIXOS_INSTALL_BOOTLOADER=1"},
+			}},
+		},
+		Report: func(e Event) {
+			if e.Step != "" {
+				b.steps = append(b.steps, e.Step)
+			}
+			b.output.Write(e.Output)
+		},
+	}
+	return b
+}
+
+// run runs the machine, alone.
+func (b *bench) run(ctx context.Context) error {
+	one.Lock()
+	defer one.Unlock()
+	begin := time.Now()
+	err := Run(ctx, b.machine)
+	b.t.Logf("%v: %q", time.Since(begin).Round(time.Second/10), b.steps)
+	return err
+}
+
+// files returns the files of a partition of the disk.
+func (b *bench) files(partition string) *tree.Inode {
+	b.t.Helper()
+	img, err := inspect.Open(b.machine.Disk)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { img.Close() })
+	number, err := img.Select(partition)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	files, err := img.Files(number)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	root, err := files.Tree(context.Background())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return root
+}
+
+// The system's own installer installs GRUB, for BIOS and UEFI.
+func TestInstall(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "--partition-table-type", "hybrid", "--boot-size", "96M")
+	b.machine.Job.Mounts = []protocol.Mount{{Partition: 3, Type: "ext4", Path: "/"}, {Partition: 1, Type: "vfat", Path: "/boot"}}
+	if err := b.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(b.output.String(), "Installation finished. No error reported."); got != 2 {
+		t.Errorf("grub-install has finished %d times, want 2:\n%s", got, b.output.String())
+	}
+	esp, root := b.files("esp"), b.files("")
+	for _, name := range []string{"EFI/BOOT/BOOTX64.EFI", "grub/i386-pc/core.img", "grub/grub.cfg"} {
+		if esp.Lookup(name) == nil {
+			t.Errorf("the ESP has no %s", name)
+		}
+	}
+	if root.Lookup("etc/hostname") == nil {
+		t.Error("the system was not activated: there is no /etc/hostname")
+	}
+	for _, name := range []string{"dev", "proc", "sys", "run"} {
+		if dir := root.Lookup(name); dir == nil || len(dir.Entries) > 0 {
+			t.Errorf("/%s is %v, want an empty directory", name, dir)
+		}
+	}
+	oracle.Run(t, "sgdisk", "-v", b.machine.Disk)
+}
+
+// rootOnly is a disk without boot partitions.
+func rootOnly(t *testing.T, args ...string) *bench {
+	b := newBench(t, append([]string{"--partition-table-type", "legacy"}, args...)...)
+	b.machine.Job.Mounts = []protocol.Mount{{Partition: 1, Type: "ext4", Path: "/"}}
+	return b
+}
+
+// script is a program that the installer of the fixture runs first.
+func script(t *testing.T, text string) []string {
+	file := filepath.Join(t.TempDir(), "installer.sh")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"--contents", "source=" + file + ",target=/installer.sh"}
+}
+
+// What an installer says when it fails is the error; the disk is unmounted in
+// order.
+func TestFailure(t *testing.T) {
+	t.Parallel()
+	b := rootOnly(t, script(t, "echo this is what is wrong >&2; sleep 1000 & exit 3\n")...)
+	err := b.run(t.Context())
+	var failed *GuestError
+	if !errors.As(err, &failed) || failed.Reason != guest.System+"/bin/switch-to-configuration boot: exit status 3" || failed.Output != "this is what is wrong" {
+		t.Errorf("error is %v", err)
+	}
+	if last := b.steps[len(b.steps)-1]; last != stepUnmount {
+		t.Errorf("the last step is %q", last)
+	}
+	if out, status := oracle.Exit(t, "e2fsck", "-fn", b.machine.Disk+"?offset=1048576"); status != 0 {
+		t.Errorf("e2fsck:\n%s", out)
+	}
+}
+
+// A disk that becomes full is the installer's error.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	b := rootOnly(t, script(t, "cat /dev/zero >/full\n")...)
+	err := b.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "No space left on device") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// One that hangs is ended by the time limit, and no QEMU stays.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	b := rootOnly(t, script(t, "sleep 1000\n")...)
+	b.machine.Limit = 20 * time.Second
+	err := b.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "not done within 20s") {
+		t.Errorf("error is %v", err)
+	}
+	noQEMU(t, b)
+}
+
+// A context that is done, at each step, ends the machine with its cause.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	b := rootOnly(t, script(t, "sleep 1000\n")...)
+	report := b.machine.Report
+	for _, step := range []string{"mount /dev/vda1 on /", "systemd-tmpfiles", guest.System + "/bin/switch-to-configuration boot"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cause := errors.New("interrupted at " + step)
+		b.machine.Report = func(e Event) {
+			report(e)
+			if e.Step == step {
+				cancel(cause)
+			}
+		}
+		if err := b.run(ctx); !errors.Is(err, cause) {
+			t.Errorf("error is %v, want %v", err, cause)
+		}
+		noQEMU(t, b)
+	}
+}
+
+// What does not start says why.
+func TestNoStart(t *testing.T) {
+	t.Parallel()
+	b := rootOnly(t)
+	for _, c := range []struct {
+		change func(*Machine)
+		want   []string
+	}{
+		{func(m *Machine) { m.Modules = nil }, []string{"did not start", "there is no virtio-serial port"}},
+		{func(m *Machine) { m.Kernel = content.Bytes("no kernel") }, []string{"did not start"}},
+		{func(m *Machine) { m.QEMU = "/nowhere/qemu" }, []string{"/nowhere/qemu"}},
+		{func(m *Machine) { m.Arch = "mips" }, []string{`"mips"`}},
+		{func(m *Machine) { m.Arch = "aarch64" }, []string{"EM_X86_64", "EM_AARCH64"}},
+		{func(m *Machine) { m.Guest = "/bin/sh" }, []string{"linked statically"}},
+		{func(m *Machine) { m.Guest = "/etc/passwd" }, []string{"not a program for Linux"}},
+	} {
+		m := *b.machine
+		m.Accel = TCG
+		c.change(&m)
+		one.Lock()
+		err := Run(t.Context(), &m)
+		one.Unlock()
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %v, want %q", err, want)
+			}
+		}
+	}
+}
+
+// noQEMU fails the test if a QEMU still has the disk.
+func noQEMU(t *testing.T, b *bench) {
+	t.Helper()
+	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range processes {
+		if line, err := os.ReadFile(file); err == nil && strings.Contains(string(line), b.machine.Disk) {
+			t.Errorf("still there: %q", line)
+		}
+	}
+}

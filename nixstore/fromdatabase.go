@@ -103,6 +103,18 @@ type rows struct {
 	places map[int64]int // of rows in the following slices, by their id
 	ids    []int64
 	infos  []PathInfo
+
+	// limit is how many rows there may be, of a database that nobody vouches for;
+	// 0 is any number.
+	limit, read int
+}
+
+// count counts a row that was read.
+func (r *rows) count() error {
+	if r.read++; r.limit > 0 && r.read > r.limit {
+		return errors.New("it has more rows than there is room for, and is damaged")
+	}
+	return nil
 }
 
 // closure reads the rows of roots, and of all that is reached from them.
@@ -204,6 +216,9 @@ func (r *rows) references(statement *sql.Stmt, id int64) (list []int64, err erro
 	for found.Next() {
 		var ref int64
 		if err := found.Scan(&ref); err != nil {
+			return nil, err
+		}
+		if err := r.count(); err != nil {
 			return nil, err
 		}
 		list = append(list, ref)

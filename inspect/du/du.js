@@ -22,13 +22,17 @@ const area = (name, size, kind, parent, children) => ({ name, size, kind, length
 
 const titleOf = p => p.what === 'partition' ? 'Partition ' + p.partition : p.what === 'disk' ? 'Whole disk' : p.what[0].toUpperCase() + p.what.slice(1);
 
+// systemOf returns the file system in a part of the disk.
+const systemOf = p => p.what === 'partition' || p.what === 'disk' ? data.systems.find(s => s.partition === (p.partition || 0)) : undefined;
+
 // disk makes the tree of all there is: parts, in them files, metadata and free.
 function disk() {
   const top = area(data.name, 0, META, null, []);
   for (const p of data.parts) {
-    const system = data.systems.find(s => s.partition === (p.partition || 0));
+    const system = systemOf(p);
     const part = area(p.label || titleOf(p), p.size, META, top);
     if (system) {
+      part.system = system;
       part.children = [];
       const files = node(system.tree, part);
       files.root = true;
@@ -284,7 +288,7 @@ function diskBar() {
     sums.set(what, [kind, (sums.get(what)?.[1] || 0) + size]);
   }
   for (const p of data.parts) {
-    const s = data.systems.find(s => s.partition === (p.partition || 0));
+    const s = systemOf(p);
     const name = titleOf(p) + (p.label ? ` (${p.label})` : '');
     if (!s) {
       add(name, p.what === 'gap' ? 'unpartitioned' : p.what === 'partition' ? 'not read' : p.what, p.what === 'gap' ? FREE : META, p.size);
@@ -354,7 +358,7 @@ function kindsTab() {
 
 function storeTab(s) {
   const store = s.store, most = store.paths.reduce((m, p) => Math.max(m, p.closureSize || 0), 0);
-  const place = top_.children.find(c => c.store === s) || parts[data.systems.indexOf(s)];
+  const place = parts.find(p => p.system === s);
   const dir = ['nix', 'store'].reduce((n, name) => n?.children?.find(c => c.name === name), place);
   const name = p => p.path.slice('/nix/store/'.length + 33);
   return el('div', null,

@@ -17,6 +17,7 @@ const (
 	maxNodes      = 20_000
 	maxStorePaths = 10_000
 	maxDuplicates = 300
+	maxPageDepth  = 200 // of directories; what is deeper is one cell
 )
 
 // WriteHTML writes a page that shows the usage: a treemap to zoom into, and tables
@@ -74,7 +75,7 @@ type pageNode []any
 const summedUp = -10
 
 func pageSystemOf(fs FileSystem, kinds map[Kind]int, least int64) pageSystem {
-	s := pageSystem{FileSystem: fs, Tree: pageNodeOf(fs.Root, kinds, least)}
+	s := pageSystem{FileSystem: fs, Tree: pageNodeOf(fs.Root, kinds, least, maxPageDepth)}
 	s.Label = page.Show(fs.Label)
 	s.Problems = nil
 	for _, p := range fs.Problems {
@@ -101,9 +102,9 @@ func pageSystemOf(fs FileSystem, kinds map[Kind]int, least int64) pageSystem {
 	return s
 }
 
-func pageNodeOf(n *Node, kinds map[Kind]int, least int64) pageNode {
+func pageNodeOf(n *Node, kinds map[Kind]int, least int64, depth int) pageNode {
 	p := pageNode{page.Show(n.Name), n.Size, kinds[n.Kind], n.Length, n.Files}
-	if !n.IsDir() {
+	if !n.IsDir() || depth == 0 {
 		return p
 	}
 	children := []pageNode{}
@@ -117,7 +118,7 @@ func pageNodeOf(n *Node, kinds map[Kind]int, least int64) pageNode {
 			child.addKinds(sizes)
 			continue
 		}
-		children = append(children, pageNodeOf(child, kinds, least))
+		children = append(children, pageNodeOf(child, kinds, least, depth-1))
 	}
 	if rest.Size > 0 {
 		children = append(children, pageNode{"", rest.Size, summedUp - kinds[mostOf(sizes)], rest.Length, rest.Files})

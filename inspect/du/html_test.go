@@ -139,7 +139,7 @@ func TestPageIsBounded(t *testing.T) {
 			count(child)
 		}
 	}
-	count(pageNodeOf(root, kinds, threshold(u.FileSystems)))
+	count(pageNodeOf(root, kinds, threshold(u.FileSystems), maxPageDepth))
 	if nodes > maxNodes+300 || nodes < maxNodes-1000 || size != root.Size || files > root.Files || files < root.Files-1301 {
 		t.Errorf("%d nodes of %d bytes and %d files; there are %d and %d", nodes, size, files, root.Size, root.Files)
 	}

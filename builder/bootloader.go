@@ -47,6 +47,10 @@ func (p *planner) installBootLoader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	fats, err := p.fatMounts(disk, files)
+	if err != nil {
+		return err
+	}
 	request := &boot.Request{Settings: settings, Files: files, Disk: disk, Epoch: p.epoch, Identify: p.identify}
 	if s := p.report.System; s != nil {
 		if request.System, err = boot.ReadSystem(ctx, files, s.Toplevel, p.epoch.Sec); err != nil {
@@ -60,13 +64,25 @@ func (p *planner) installBootLoader(ctx context.Context) error {
 	if e := p.loader.EFIEntry; e != nil {
 		p.report.BootLoader.EFIEntry = &EFIEntry{e.Description, e.Path}
 	}
-	var fats []string
-	for _, fs := range disk.FileSystems {
-		if fs.Type == boot.TypeFAT {
-			fats = append(fats, fs.MountPoint)
-		}
-	}
 	return p.loader.Apply(p.root, fats, p.epoch)
+}
+
+// fatMounts returns the mount points of FATs. They must be what they are called:
+// what a link leads to would be on another file system for the boot loader than
+// for the system.
+func (p *planner) fatMounts(disk *boot.Disk, files boot.Files) (points []string, err error) {
+	for _, fs := range disk.FileSystems {
+		if fs.Type != boot.TypeFAT {
+			continue
+		}
+		_, real, err := files.Lookup(fs.MountPoint)
+		if err == nil && real != fs.MountPoint {
+			return nil, fmt.Errorf("%s: %s has a partition on %s, which is a symbolic link to %q in the image: want a directory",
+				p.spec.Called("partitionTableType"), p.request.Layout, fs.MountPoint, real)
+		}
+		points = append(points, fs.MountPoint)
+	}
+	return points, nil
 }
 
 // bootSettings returns the settings of the boot loader: those of the spec, or what

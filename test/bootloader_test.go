@@ -93,6 +93,21 @@ func checkDisk(t testing.TB, image string, l layout) {
 	l.rootOf(t, image).fsck(t)
 }
 
+// Where a boot partition is mounted there must be no link: kernels would be on
+// another file system than the menu says.
+func TestBootIsLink(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t)
+	if err := os.Rename(filepath.Join(root, "boot"), filepath.Join(root, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("elsewhere", filepath.Join(root, "boot")); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, command("plan", "--root", root, "--boot-loader", bootEntries(""), "--partition-table-type", "efi"), 1,
+		"--partition-table-type", `symbolic link to "/elsewhere"`)
+}
+
 // What the system says and what bootLoader says of it are one thing.
 func TestBootLoaderIsThatOfTheSystem(t *testing.T) {
 	t.Parallel()

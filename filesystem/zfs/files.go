@@ -1,0 +1,223 @@
+package zfs
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"runtime"
+	"sync"
+
+	"diskwright/content"
+	"diskwright/diskmap"
+	"diskwright/filesystem/zfs/ondisk"
+)
+
+// segmentSize is how much of a file is read at once.
+const segmentSize = 1 << 20
+
+// segment is blocks of a file: count of them from block first on.
+type segment struct{ first, count int64 }
+
+// segments yields the blocks of a file that may have data, in order. Blocks that
+// lie in holes of a sparse file are not there.
+func segments(src content.Source, blockSize int) iter.Seq[segment] {
+	most := max(segmentSize/int64(blockSize), 1)
+	return func(yield func(segment) bool) {
+		next := int64(0) // the first block that has not been yielded
+		for e := range diskmap.ExtentsOf(src) {
+			end := (e.End()-1)/int64(blockSize) + 1
+			for next = max(next, e.Offset/int64(blockSize)); next < end; {
+				s := segment{next, min(most, end-next)}
+				if !yield(s) {
+					return
+				}
+				next += s.count
+			}
+		}
+	}
+}
+
+// files reads the content of all files ahead, in order, sums it, and compresses it
+// to learn its size.
+type files struct {
+	ctx  context.Context
+	done chan struct{} // closed when nothing is read any more
+
+	// jobs are those that were begun, in order.
+	jobs chan *job
+}
+
+// job is a segment that a worker sums.
+type job struct {
+	src       content.Source
+	blockSize int
+	segment
+	sums  []blockSum
+	err   error
+	ready chan struct{}
+}
+
+// blockSum is what is known of a block without keeping it.
+type blockSum struct {
+	size   int32 // in the pool; 0 is a hole
+	packed bool
+	sum    ondisk.Checksum
+}
+
+// readFiles starts reading.
+func (z *zpl) readFiles(ctx context.Context) *files {
+	workers := z.pool.opts.Workers
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	f := &files{ctx: ctx, done: make(chan struct{}), jobs: make(chan *job, 4*workers)}
+	work := make(chan *job)
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() {
+			w := newSummer(&z.pool.opts)
+			for j := range work {
+				j.err = w.sum(j)
+				close(j.ready)
+			}
+		})
+	}
+	running.Go(func() {
+		defer close(work)
+		z.eachSegment(func(j *job) bool {
+			for _, c := range []chan *job{f.jobs, work} {
+				select {
+				case c <- j:
+				case <-ctx.Done():
+					return false
+				}
+			}
+			return true
+		})
+	})
+	go func() {
+		running.Wait()
+		close(f.done)
+	}()
+	return f
+}
+
+// eachSegment calls do for every segment of every file, in the order in which
+// [files.write] asks for them, until do returns false.
+func (z *zpl) eachSegment(do func(*job) bool) {
+	for _, inode := range z.inodes {
+		if !inode.IsRegular() || inode.Content == nil {
+			continue
+		}
+		size := z.pool.fileBlockSize(inode.Size())
+		for s := range segments(inode.Content, size) {
+			if !do(&job{src: inode.Content, blockSize: size, segment: s, ready: make(chan struct{})}) {
+				return
+			}
+		}
+	}
+}
+
+// wait returns when nothing is read any more. The context must have ended, or all
+// jobs have been taken.
+func (f *files) wait() { <-f.done }
+
+// next returns the next job, when it is done.
+func (f *files) next() (*job, error) {
+	select {
+	case j := <-f.jobs:
+		select {
+		case <-j.ready:
+			return j, j.err
+		case <-f.ctx.Done():
+		}
+	case <-f.ctx.Done():
+	}
+	return nil, context.Cause(f.ctx)
+}
+
+// write gives the blocks of the next file their places.
+func (f *files) write(z *zpl, t *blockTree, src content.Source, blockSize int) error {
+	var r run
+	for s := range segments(src, blockSize) {
+		j, err := f.next()
+		if err != nil {
+			return err
+		}
+		for i, sum := range j.sums {
+			if sum.size == 0 {
+				continue
+			}
+			index := s.first + int64(i)
+			b := z.dataBlock(sum, blockSize)
+			if !r.extend(index, &b) {
+				z.pool.placeRun(&r, src)
+				r = newRun(index, &b)
+			}
+			t.add(index, &b)
+		}
+	}
+	z.pool.placeRun(&r, src)
+	return nil
+}
+
+// dataBlock allocates a block of a file.
+func (z *zpl) dataBlock(sum blockSum, blockSize int) ondisk.BlockPointer {
+	b := ondisk.BlockPointer{
+		Addresses:   [3]ondisk.Address{z.pool.space.take(int(sum.size))},
+		LogicalSize: blockSize, PhysicalSize: int(sum.size), Compression: ondisk.CompressionOff,
+		ChecksumKind: z.kind, Type: ondisk.TypeFileContents,
+		Birth: birth, Fill: 1, Checksum: sum.sum,
+	}
+	if sum.packed {
+		b.Compression = ondisk.CompressionLZ4
+	}
+	z.objset.space.Count(&b)
+	return b
+}
+
+// summer is a worker's own.
+type summer struct {
+	kind   ondisk.ChecksumKind
+	packer *packer
+	buffer []byte
+}
+
+func newSummer(o *Options) *summer {
+	return &summer{kind: o.checksumKind(), packer: newPacker(o)}
+}
+
+// sum reads a segment and sums its blocks.
+func (w *summer) sum(j *job) error {
+	size := int(j.count) * j.blockSize
+	if len(w.buffer) < size {
+		w.buffer = make([]byte, size)
+	}
+	if err := readPadded(j.src, w.buffer[:size], j.first*int64(j.blockSize)); err != nil {
+		return err
+	}
+	j.sums = make([]blockSum, j.count)
+	for i := range j.sums {
+		data := w.buffer[i*j.blockSize:][:j.blockSize]
+		if isZero(data) {
+			continue
+		}
+		packed := false
+		if p, ok := w.packer.pack(data); ok {
+			data, packed = p, true
+		}
+		j.sums[i] = blockSum{int32(len(data)), packed, w.kind.Sum(data)}
+	}
+	return nil
+}
+
+// readPadded fills p with the bytes of src from off on, and with zeros behind its
+// end.
+func readPadded(src content.Source, p []byte, off int64) error {
+	n := min(int64(len(p)), src.Size()-off)
+	if n < 0 {
+		return fmt.Errorf("offset %d is behind %d bytes", off, src.Size())
+	}
+	clear(p[n:])
+	return content.ReadFull(src, p[:n], off)
+}

@@ -1,0 +1,231 @@
+package zfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"diskwright/filesystem/zfs/ondisk"
+	"diskwright/tree"
+)
+
+// Objects of a file system. Only the number of the first is fixed; the others are
+// as OpenZFS numbers them in a new file system.
+const (
+	masterNode       = 1
+	objectSA         = 32
+	objectUnlinked   = 33
+	objectRoot       = 34
+	objectRegistry   = 35
+	objectLayouts    = 36
+	firstFileObject  = 37
+	fileSystemLevels = 6 // of the meta dnode: room for every number an object can have
+)
+
+// objectOf returns the object of the inode with an ordinal.
+func objectOf(ordinal uint32) uint64 {
+	if ordinal == 0 {
+		return objectRoot
+	}
+	return firstFileObject + uint64(ordinal) - 1
+}
+
+// fileSystem is a file system that has been written.
+type fileSystem struct {
+	pointer ondisk.BlockPointer
+	space   ondisk.Space
+	acls    bool // some file has a POSIX access list
+}
+
+// zpl writes a file system, an inode at a time in the order of their numbers.
+type zpl struct {
+	*objset
+	fs      *fileSystem
+	inodes  []*tree.Inode // by ordinal
+	parents []uint32      // ordinals of the directories in which inodes were first met
+	files   *files
+	dnodes  *dnodes
+
+	users, groups map[uint32]int64 // bytes that they own
+}
+
+// fileSystem writes the file system of a tree.
+func (p *pool) fileSystem(ctx context.Context, root *tree.Inode) (*fileSystem, error) {
+	z := &zpl{
+		objset: &objset{pool: p, kind: p.opts.checksumKind()},
+		fs:     &fileSystem{},
+		inodes: tree.Number(root),
+		users:  make(map[uint32]int64), groups: make(map[uint32]int64),
+	}
+	z.findParents()
+	ctx, cancel := context.WithCancel(ctx)
+	z.files = z.readFiles(ctx)
+	defer z.files.wait()
+	defer cancel() // before the wait
+	z.dnodes = z.newDNodes(objectOf(uint32(len(z.inodes)-1)), fileSystemLevels)
+	if err := z.objects(); err != nil {
+		return nil, err
+	}
+	set := ondisk.Objset{Type: ondisk.ObjsetFileSystem, Meta: z.dnodes.finish()}
+	var err error
+	if set.UserUsed, err = z.accounting("users", z.users); err != nil {
+		return nil, err
+	}
+	if set.GroupUsed, err = z.accounting("groups", z.groups); err != nil {
+		return nil, err
+	}
+	z.fs.pointer = z.write(set.Encode(), block{ondisk.TypeObjset, 0, z.dnodes.count})
+	z.fs.space = z.space
+	return z.fs, nil
+}
+
+// findParents notes in which directory each inode is met first.
+func (z *zpl) findParents() {
+	z.parents = make([]uint32, len(z.inodes))
+	known := make([]bool, len(z.inodes))
+	known[0] = true
+	for ordinal, inode := range z.inodes {
+		for _, e := range inode.Entries {
+			if child := e.Inode.Ordinal; !known[child] {
+				known[child] = true
+				z.parents[child] = uint32(ordinal)
+			}
+		}
+	}
+}
+
+// path returns a path of an inode, for errors.
+func (z *zpl) path(ordinal uint32) string {
+	path := ""
+	for ordinal != 0 {
+		parent := z.parents[ordinal]
+		for _, e := range z.inodes[parent].Entries {
+			if e.Inode.Ordinal == ordinal {
+				path = "/" + e.Name + path
+				break
+			}
+		}
+		ordinal = parent
+	}
+	return max(path, "/")
+}
+
+// objects writes all objects in the order of their numbers.
+func (z *zpl) objects() error {
+	err := errors.Join(
+		z.master(masterNode, ondisk.TypeMasterNode,
+			number("VERSION", ondisk.FileSystemVersion),
+			number("SA_ATTRS", objectSA), number("DELETE_QUEUE", objectUnlinked), number("ROOT", objectRoot),
+			number("normalization", 0), number("utf8only", 0), number("casesensitivity", 0)),
+		z.master(objectSA, ondisk.TypeSAMaster, number("REGISTRY", objectRegistry), number("LAYOUTS", objectLayouts)),
+		z.master(objectUnlinked, ondisk.TypeUnlinkedSet),
+		z.inode(0),
+		z.master(objectRegistry, ondisk.TypeSARegistration, ondisk.AttributeRegistry()...),
+		z.master(objectLayouts, ondisk.TypeSALayouts, ondisk.AttributeLayouts()...))
+	for ordinal := 1; ordinal < len(z.inodes) && err == nil; ordinal++ {
+		err = z.inode(uint32(ordinal))
+	}
+	return err
+}
+
+// master writes a ZAP of the file system itself.
+func (z *zpl) master(object uint64, typ ondisk.Type, entries ...ondisk.ZAPEntry) error {
+	d := ondisk.DNode{Type: typ, Accounted: true}
+	if err := z.zap(&d, entries, z.pool.salt("file system", object)); err != nil {
+		return err
+	}
+	z.dnodes.add(object, &d)
+	return nil
+}
+
+// inode writes an inode. Errors name its path.
+func (z *zpl) inode(ordinal uint32) error {
+	if err := z.writeInode(ordinal); err != nil {
+		return fmt.Errorf("%q: %w", z.path(ordinal), err)
+	}
+	return nil
+}
+
+func (z *zpl) writeInode(ordinal uint32) error {
+	inode := z.inodes[ordinal]
+	attributes, err := z.attributes(ordinal)
+	if err != nil {
+		return err
+	}
+	bonus, spill := attributes.Encode()
+	d := ondisk.DNode{
+		Type: ondisk.TypeFileContents, Levels: 1, BlockSize: ondisk.SectorSize,
+		BonusType: ondisk.TypeSA, Bonus: bonus, Accounted: true,
+	}
+	switch {
+	case inode.IsDir():
+		d.Type = ondisk.TypeDirContents
+		err = z.directory(&d, ordinal)
+	case inode.IsRegular():
+		err = z.file(&d, inode)
+	}
+	if err != nil {
+		return err
+	}
+	if spill != nil {
+		b := z.write(spill, block{ondisk.TypeSA, 0, 1})
+		d.Spill = &b
+		d.Used += b.AllocatedSize()
+	}
+	z.dnodes.add(objectOf(ordinal), &d)
+	z.users[inode.UID] += d.Used + ondisk.DNodeSize
+	z.groups[inode.GID] += d.Used + ondisk.DNodeSize
+	return nil
+}
+
+const entryTypeBit = 60 // of an entry's value: the type of the inode, as in its mode
+
+// directory writes the ZAP of names.
+func (z *zpl) directory(d *ondisk.DNode, ordinal uint32) error {
+	entries := make([]ondisk.ZAPEntry, len(z.inodes[ordinal].Entries))
+	for i, e := range z.inodes[ordinal].Entries {
+		if len(e.Name) > tree.NameMax {
+			return fmt.Errorf("the name %q has more than %d bytes", e.Name, tree.NameMax)
+		}
+		entries[i] = number(e.Name, uint64(e.Inode.Type()>>12)<<entryTypeBit|objectOf(e.Inode.Ordinal))
+	}
+	return z.zap(d, entries, z.pool.salt("file system", objectOf(ordinal)))
+}
+
+// file writes the content of a file, which has been summed meanwhile.
+func (z *zpl) file(d *ondisk.DNode, inode *tree.Inode) error {
+	size := inode.Size()
+	d.BlockSize = z.pool.fileBlockSize(size)
+	if size == 0 {
+		return nil
+	}
+	blocks := (size-1)/int64(d.BlockSize) + 1
+	d.LastBlock = uint64(blocks - 1)
+	t := z.newTree(d.Type, blocks, ondisk.Pointers(d.BonusType, len(d.Bonus)), 1)
+	if err := z.files.write(z, t, inode.Content, d.BlockSize); err != nil {
+		return err
+	}
+	t.finish(d)
+	return nil
+}
+
+// fileBlockSize returns the size of a file's blocks. A file of one block has one
+// that is just large enough.
+func (p *pool) fileBlockSize(size int64) int {
+	if size > int64(p.opts.RecordSize) {
+		return p.opts.RecordSize
+	}
+	return max(int(size+ondisk.SectorSize-1)/ondisk.SectorSize, 1) * ondisk.SectorSize
+}
+
+// accounting writes how many bytes users or groups own.
+func (z *zpl) accounting(what string, used map[uint32]int64) (*ondisk.DNode, error) {
+	var entries []ondisk.ZAPEntry
+	for _, id := range slices.Sorted(maps.Keys(used)) {
+		entries = append(entries, number(fmt.Sprintf("%x", id), uint64(used[id])))
+	}
+	d := &ondisk.DNode{Type: ondisk.TypeUserGroupUsed}
+	return d, z.zap(d, entries, z.pool.salt(what, 0))
+}

@@ -1,0 +1,182 @@
+package zfs
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"diskwright/content"
+	"diskwright/test/oracle"
+	"diskwright/tree"
+)
+
+// zdb reads every block, checks every sum, and counts what is allocated; GRUB has a
+// reader of its own. Most of the table is for DISKWRIGHT_LONG=1: zdb takes its time.
+func TestZDB(t *testing.T) {
+	root := everything(t)
+	for i, change := range []Options{
+		{Ashift: 9, Compression: CompressionLZ4, Checksum: ChecksumSHA256},
+		{},
+		{Ashift: 13, Compression: CompressionLZ4, RecordSize: 16384},
+		{Compression: CompressionLZ4},
+		{Ashift: 9},
+		{RecordSize: 512},
+		{Ashift: 9, RecordSize: 4096, Compression: CompressionLZ4},
+	} {
+		if i > 1 && os.Getenv("DISKWRIGHT_LONG") == "" {
+			break
+		}
+		t.Run(fmt.Sprintf("ashift %d compression %s recordsize %d", change.Ashift, change.Compression, change.RecordSize), func(t *testing.T) {
+			t.Parallel()
+			opts := testOptions(gib)
+			opts.Ashift, opts.Compression, opts.RecordSize, opts.Checksum = change.Ashift, change.Compression, change.RecordSize, change.Checksum
+			image := write(t, plan(t, root, opts))
+			check(t, image)
+			for _, e := range root.Child("sizes").Entries {
+				grub(t, image, "sizes/"+e.Name, contentOf(t, e.Inode))
+			}
+			grub(t, image, "holes/unaligned", contentOf(t, root.Lookup("holes/unaligned")))
+			grub(t, image, "many/entry-02499", contentOf(t, root.Lookup("links/a")))
+			grub(t, image, "long/"+strings.Repeat("m", 255), contentOf(t, root.Lookup("long").Entries[0].Inode))
+			inodes(t, image, root)
+		})
+	}
+}
+
+// grub has GRUB read a file.
+func grub(t testing.TB, image, path string, want []byte) {
+	t.Helper()
+	if len(want) == 0 {
+		return // GRUB complains
+	}
+	if got := oracle.Output(t, "grub-fstest", image, "cat", "(loop0)/@/"+path); !bytes.Equal(got, want) {
+		t.Errorf("%s: GRUB reads %d bytes that differ from the %d of the file", path, len(got), len(want))
+	}
+}
+
+var zdbObject = regexp.MustCompile(`(?m)^ +Object +lvl .*\n +(\d+) `)
+
+// inodes compares what zdb shows of every object with the tree.
+func inodes(t testing.TB, image string, root *tree.Inode) {
+	t.Helper()
+	out := zdb(t, image, "-ddddd", "tank/")
+	objects := make(map[string]string)
+	at := zdbObject.FindAllStringSubmatchIndex(out, -1)
+	for i, m := range at {
+		end := len(out)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		objects[out[m[2]:m[3]]] = out[m[0]:end]
+	}
+	for ordinal, inode := range tree.Number(root) {
+		object, ok := objects[fmt.Sprint(objectOf(uint32(ordinal)))]
+		if !ok {
+			t.Errorf("no object for inode %d (%#o)", ordinal, inode.Mode)
+			continue
+		}
+		for _, want := range inodeLines(inode) {
+			if !strings.Contains(object, "\n\t"+want+"\n") {
+				t.Errorf("%q is not in what zdb says:\n%s", want, clip(object))
+			}
+		}
+	}
+}
+
+// inodeLines is what zdb must say of an inode.
+func inodeLines(i *tree.Inode) []string {
+	size := i.Size()
+	if i.IsDir() {
+		size = int64(len(i.Entries)) + 2
+	}
+	lines := []string{
+		fmt.Sprintf("uid     %d", i.UID), fmt.Sprintf("gid     %d", i.GID),
+		fmt.Sprintf("mode\t%o", i.Mode), fmt.Sprintf("size\t%d", size), fmt.Sprintf("links\t%d", i.Links),
+		"mtime\t" + time.Unix(i.Mtime.Sec, 0).UTC().Format(time.ANSIC),
+	}
+	switch i.Type() {
+	case tree.TypeSymlink:
+		lines = append(lines, "target\t"+i.Target())
+	case tree.TypeChar, tree.TypeBlock:
+		lines = append(lines, fmt.Sprintf("rdev\t0x%016x", i.Major<<20|i.Minor))
+	}
+	if i.IsDir() {
+		for _, e := range i.Entries {
+			if strings.HasPrefix(e.Name, "entry-") {
+				break
+			}
+			what := map[uint32]string{
+				tree.TypeDir: "Directory", tree.TypeRegular: "Regular File", tree.TypeSymlink: "Symbolic Link",
+				tree.TypeChar: "Character Device", tree.TypeBlock: "Block Device", tree.TypeFIFO: "FIFO", tree.TypeSocket: "Socket",
+			}[e.Inode.Type()]
+			if !strings.ContainsAny(e.Name, "\n") {
+				lines = append(lines, fmt.Sprintf("\t%s = %d (type: %s)", e.Name, objectOf(e.Inode.Ordinal), what))
+			}
+		}
+	}
+	for _, x := range i.Xattrs {
+		if n := len(x.Value); n > 0 && x.Value[0] != 0 && n < 1000 {
+			lines = append(lines, fmt.Sprintf("\t%s = %s", x.Name, x.Value))
+		}
+	}
+	return lines
+}
+
+// Devices from the smallest on, of one to many metaslabs; the data of the larger
+// ones fills several.
+func TestSizes(t *testing.T) {
+	for i, test := range []struct {
+		size   int64
+		ashift int
+		data   int64
+	}{
+		{300*mib + 4096, 9, 40 * mib}, // in four metaslabs of 16 MiB
+		{4 * tib, 12, mib},
+		{64 * mib, 12, 10 * mib},
+		{64*mib + 123456, 13, 0},
+		{64 * gib, 12, mib},
+		{MaxSize, 9, 0},
+	} {
+		if i > 1 && os.Getenv("DISKWRIGHT_LONG") == "" {
+			break
+		}
+		t.Run(fmt.Sprint(test.size), func(t *testing.T) {
+			t.Parallel()
+			root := dir()
+			root.SetChild("noise", file(noise(test.data)))
+			root.SetChild("text", file(text(test.data/2)))
+			opts := testOptions(test.size)
+			opts.Ashift = test.ashift
+			p := plan(t, root, opts)
+			if p.Map().Size() != test.size {
+				t.Errorf("a map of %d bytes", p.Map().Size())
+			}
+			check(t, write(t, p))
+		})
+	}
+}
+
+// A directory with more names than the table of a fat ZAP of 16 KiB blocks has room
+// for, which OpenZFS lists.
+func TestManyNames(t *testing.T) {
+	if os.Getenv("DISKWRIGHT_LONG") == "" {
+		t.Skip("takes a minute; DISKWRIGHT_LONG=1 runs it")
+	}
+	root := dir()
+	f := file(content.Bytes("x"))
+	const count = 200000
+	for i := range count {
+		root.Entries = append(root.Entries, tree.Entry{Name: fmt.Sprintf("a name of forty bytes, which is %08d", i), Inode: f})
+	}
+	opts := testOptions(gib)
+	opts.Compression = CompressionLZ4
+	image := write(t, plan(t, root, opts))
+	check(t, image)
+	if n := strings.Count(zdb(t, image, "-dddd", "tank/", "34"), "a name of forty bytes"); n != count {
+		t.Errorf("zdb lists %d names, want %d", n, count)
+	}
+}

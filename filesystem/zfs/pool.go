@@ -1,0 +1,112 @@
+package zfs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"diskwright/diskmap"
+	"diskwright/filesystem/zfs/ondisk"
+	"diskwright/tree"
+)
+
+// Pool is a planned pool.
+type Pool struct {
+	disk  *diskmap.Map
+	stats Stats
+	guid  uint64
+}
+
+// Stats are numbers of a pool, in bytes.
+type Stats struct {
+	Size      int64 // what `zpool list` shows: that of all metaslabs
+	Allocated int64
+	Slop      int64 // of the rest, what ZFS keeps free
+	Objects   int64 // of the file system: files, directories, and six of its own
+}
+
+// Map returns the pool as a map of the size that the options gave.
+func (p *Pool) Map() *diskmap.Map { return p.disk }
+
+// Stats returns the numbers of the pool.
+func (p *Pool) Stats() Stats { return p.stats }
+
+// GUID returns the pool's identifier, by which it can be imported.
+func (p *Pool) GUID() uint64 { return p.guid }
+
+// New plans a pool that holds the tree. It reads the content of all files, to sum
+// it. The tree must not change as long as the pool is in use. A tree that does not
+// fit is a [NoSpaceError].
+func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if !root.IsDir() {
+		return nil, errors.New("the root of the tree is not a directory")
+	}
+	p := &pool{opts: opts, geometry: newGeometry(opts.Size), packer: newPacker(&opts)}
+	p.space = &space{ashift: opts.Ashift, metaslabShift: p.metaslabShift}
+	fs, err := p.fileSystem(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	rootPointer, config, err := p.metaObjset(fs)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.labels(rootPointer, config); err != nil {
+		return nil, err
+	}
+	disk, err := p.disk.Map(opts.Size)
+	if err != nil {
+		return nil, err
+	}
+	allocated := int64(0)
+	for _, used := range p.space.used() {
+		allocated += used
+	}
+	return &Pool{
+		disk:  disk,
+		stats: Stats{Size: p.usable(), Allocated: allocated, Slop: p.slop(), Objects: int64(fs.pointer.Fill)},
+		guid:  p.poolGUID(),
+	}, nil
+}
+
+// pool is a pool that is being planned.
+type pool struct {
+	opts Options
+	geometry
+	space  *space
+	disk   diskmap.Builder
+	packer *packer
+
+	indirects [][]byte // buffers of indirect blocks that are not in use
+}
+
+// indirectBuffer returns a block of zeros.
+func (p *pool) indirectBuffer() []byte {
+	if n := len(p.indirects); n > 0 {
+		b := p.indirects[n-1]
+		p.indirects = p.indirects[:n-1]
+		clear(b)
+		return b
+	}
+	return make([]byte, ondisk.IndirectSize)
+}
+
+// derive returns a number, never zero, that depends on the seed and on what it is
+// for.
+func (p *pool) derive(purpose string, n uint64) uint64 {
+	h := sha256.New()
+	fmt.Fprintf(h, "zfs\x00%d\x00%s\x00%s\x00%d", len(p.opts.Seed), p.opts.Seed, purpose, n)
+	return binary.LittleEndian.Uint64(h.Sum(nil)) | 1
+}
+
+func (p *pool) poolGUID() uint64   { return p.derive("pool", 0) }
+func (p *pool) deviceGUID() uint64 { return p.derive("device", 0) }
+
+// salt returns that of the ZAP that is an object of an object set.
+func (p *pool) salt(objset string, object uint64) uint64 { return p.derive("salt of "+objset, object) }

@@ -165,7 +165,7 @@ function treemap(top, start, onZoom) {
       cell.box = r;
       if (!frame) paint(cell, mainKind(c));
       if (c.rest) cell.classList.add('rest');
-      if (lit !== null && mainKind(c) === lit) cell.classList.add('lit');
+      if (!frame && lit !== null && mainKind(c) === lit) cell.classList.add('lit');
       if (frame) cell.append(el('b', null, el('span', null, titleOfNode(c)), r.w > 130 ? el('em', null, bytes(c.size)) : null));
       else if (r.w > 34 && r.h > 16) {
         cell.append(el('b', null, titleOfNode(c)));

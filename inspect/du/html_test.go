@@ -53,6 +53,12 @@ setTimeout(() => {
   r.hostile = names.filter(n => /bad|<img|<!--/.test(n)).map(n => n.replace(/^.*\//, ''));
   r.elements = document.querySelectorAll('img, iframe, object, link, script[src]').length;
   r.tabs = [...document.querySelectorAll('[role=tab]')].map(b => { b.click(); return b.firstChild.textContent + ':' + (rows().length > 0); });
+  document.querySelector('#tab-1').click();
+  document.querySelector('tbody button.link').click();
+  r.revealed = where();
+  const lit = [...document.querySelectorAll('.legend button')].find(b => b.textContent === 'programs');
+  lit.click();
+  r.lit = document.querySelectorAll('.dim .cell.lit').length;
   document.body.append(el('pre', { id: 'result' }, JSON.stringify(r)));
 }, 500);
 `
@@ -82,15 +88,15 @@ func TestPage(t *testing.T) {
 	}
 	p.Script += selfTest
 	type result struct {
-		Start, Title, Enter, Escape, Back, Backspace, Filter, Sort string
-		Stops, Elements, Overflow                                  int
-		Labelled, Focused, RowsBelow, Moved, Sorted                bool
-		Found, Hostile, Tabs                                       []string
+		Start, Title, Enter, Escape, Back, Backspace, Filter, Sort, Revealed string
+		Stops, Elements, Overflow, Lit                                       int
+		Labelled, Focused, RowsBelow, Moved, Sorted                          bool
+		Found, Hostile, Tabs                                                 []string
 	}
 	var got result
 	browser.Result(t, writePage(t, p), &got)
 	want := result{
-		Start: "root", Title: "disk.img · disk usage", Enter: "usr", Escape: "root", Back: "usr", Backspace: "disk.img", Filter: "search", Sort: "ascending",
+		Start: "root", Title: "disk.img · disk usage", Enter: "usr", Escape: "root", Back: "usr", Backspace: "disk.img", Filter: "search", Sort: "ascending", Revealed: storeHash + "0-part-0", Lit: 1,
 		Stops: 1, Labelled: true, Focused: true, RowsBelow: true, Moved: true, Sorted: true,
 		Found:   []string{"root/nix/store/" + storeHash + "1-part-1/share/twin"},
 		Hostile: []string{`<!--<script>\u202eexe`, `<img src=x onerror="document.title='hacked'">`, `bad\xffname`},

@@ -8,6 +8,7 @@ import (
 
 	"diskwright/inspect"
 	"diskwright/inspect/diff"
+	"diskwright/inspect/verify"
 	"diskwright/progress"
 )
 
@@ -17,7 +18,7 @@ func TestJSONIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, value := range []any{buildResult{}, progress.Event{}, errorEvent{}, inspect.Image{}, inspect.Variables{}, lsResult{}, extractResult{}, convertResult{}, diff.Result{}, duResult{}} {
+	for _, value := range []any{buildResult{}, verify.Result{}, progress.Event{}, errorEvent{}, inspect.Image{}, inspect.Variables{}, lsResult{}, extractResult{}, convertResult{}, diff.Result{}, duResult{}} {
 		for _, key := range jsonKeys(reflect.TypeOf(value)) {
 			if !strings.Contains(string(text), "`"+key+"`") {
 				t.Errorf("%T: docs/json.md does not have the key %q", value, key)

@@ -237,27 +237,32 @@ const maxEntry = 4 << 20
 // bootEntries checks the kernels and initial ramdisks that boot loaders' files
 // name.
 func (r *run) bootEntries(trees map[int]*tree.Inode) error {
-	return r.area("boot", func(list *finding.List) error {
-		for _, f := range r.img.FileSystems {
-			root := trees[f.Partition]
-			if root == nil {
-				continue
-			}
-			for _, base := range []string{"", "boot/", "efi/", "boot/efi/"} {
-				r.entriesIn(list, trees, f, root, base)
-			}
+	looked := 0
+	var list finding.List
+	for _, f := range r.img.FileSystems {
+		root := trees[f.Partition]
+		if root == nil {
+			continue
 		}
+		for _, base := range []string{"", "boot/", "efi/", "boot/efi/"} {
+			looked += r.entriesIn(&list, trees, f, root, base)
+		}
+	}
+	if looked == 0 {
 		return nil
-	})
+	}
+	return r.take("boot", &list)
 }
 
-// entriesIn checks the files of loaders in a directory of a file system.
-func (r *run) entriesIn(list *finding.List, trees map[int]*tree.Inode, f inspect.FileSystem, root *tree.Inode, base string) {
+// entriesIn checks the files of loaders in a directory of a file system, and
+// returns how many there are.
+func (r *run) entriesIn(list *finding.List, trees map[int]*tree.Inode, f inspect.FileSystem, root *tree.Inode, base string) (looked int) {
 	check := func(name string, keywords string, relative string) {
 		i := root.Lookup(base + name)
 		if i == nil || !i.IsRegular() || i.Size() > maxEntry || i.Size() == 0 {
 			return
 		}
+		looked++
 		text := make([]byte, i.Size())
 		where := fmt.Sprintf("%s of %s", "/"+base+name, place(f))
 		if err := content.ReadFull(i.Content, text, 0); err != nil {
@@ -280,6 +285,7 @@ func (r *run) entriesIn(list *finding.List, trees map[int]*tree.Inode, f inspect
 	check("grub/grub.cfg", " linux linux16 linuxefi initrd initrd16 initrdefi ", "")
 	check("grub2/grub.cfg", " linux linux16 linuxefi initrd initrd16 initrdefi ", "")
 	check("extlinux/extlinux.conf", " linux kernel initrd fdt fdtdir ", "/"+base+"extlinux")
+	return looked
 }
 
 // named returns the files that lines with one of the keywords name. What has a

@@ -13,17 +13,21 @@
 package verify
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"diskwright/content"
 	"diskwright/filesystem/ext4"
 	"diskwright/filesystem/fat"
 	"diskwright/finding"
 	"diskwright/format"
 	"diskwright/inspect"
+	"diskwright/partition"
 	"diskwright/progress"
 )
 
@@ -131,6 +135,11 @@ func (r *run) area(name string, check func(list *finding.List) error) error {
 	if err := check(&list); err != nil {
 		return err
 	}
+	return r.take(name, &list)
+}
+
+// take takes what was found in an area.
+func (r *run) take(name string, list *finding.List) error {
 	r.result.Checked = append(r.result.Checked, name)
 	r.result.Total += list.Total()
 	kept, omitted := list.Findings()
@@ -162,6 +171,9 @@ func (r *run) table(list *finding.List) error {
 	for _, p := range t.Problems {
 		list.Add(string(p.Kind), "", "%s", p.Detail)
 	}
+	if t.Scheme == partition.GPT {
+		r.protection(list)
+	}
 	for _, p := range t.Partitions {
 		if at := t.Offset(p); at%aligned != 0 && r.img.FileSystem(p.Number) != nil {
 			list.Add("alignment", fmt.Sprintf("partition %d", p.Number), "it begins at byte %d, which is no multiple of %d", at, aligned)
@@ -170,22 +182,41 @@ func (r *run) table(list *finding.List) error {
 	return nil
 }
 
+// protection looks at the entries of the MBR beside a GPT: one that is neither
+// empty nor of a partition is a partition to some programs (sgdisk), and none to
+// others.
+func (r *run) protection(list *finding.List) {
+	const entries, size, count = 446, 16, 4
+	p := make([]byte, size*count)
+	if err := content.ReadFull(r.img.Section(0), p, entries); err != nil {
+		list.Add("unreadable", "MBR", "%v", err)
+		return
+	}
+	for i := range count {
+		e := p[i*size:][:size]
+		kind, length := e[4], binary.LittleEndian.Uint32(e[12:])
+		if (kind == 0 || length == 0) && !bytes.Equal(e, make([]byte, size)) {
+			list.Add(string(partition.BadProtectiveMBR), "MBR", "entry %d is not empty, but has type %#02x and %d sectors", i+1, kind, length)
+		}
+	}
+}
+
 // fileSystem verifies a file system of a kind that can be.
 func (r *run) fileSystem(fs inspect.FileSystem) error {
 	name := place(fs)
-	content := r.img.Section(fs.Partition)
+	volume := r.img.Section(fs.Partition)
 	switch {
 	case strings.HasPrefix(fs.Type, "ext"):
 		return r.area(name, func(list *finding.List) error {
-			err := ext4.Check(r.ctx, content, content.Size(), list, r.opts.Progress)
+			err := ext4.Check(r.ctx, volume, volume.Size(), list, r.opts.Progress)
 			return r.notThere(list, err, ext4.ErrNotExt)
 		})
 	case strings.HasPrefix(fs.Type, "fat"):
 		return r.area(name, func(list *finding.List) error {
-			if v := fs.Size; v > 0 && v > content.Size() {
-				list.Add("boot-sector", "", "the file system has %d bytes, and its partition %d", v, content.Size())
+			if v := fs.Size; v > 0 && v > volume.Size() {
+				list.Add("boot-sector", "", "the file system has %d bytes, and its partition %d", v, volume.Size())
 			}
-			err := fat.Check(r.ctx, content, content.Size(), list, r.opts.Progress)
+			err := fat.Check(r.ctx, volume, volume.Size(), list, r.opts.Progress)
 			return r.notThere(list, err, fat.ErrNotFAT)
 		})
 	}

@@ -1,4 +1,4 @@
-// Package zfs plans ZFS pools that hold a tree: one device, one file system.
+// Package zfs plans ZFS pools that hold trees: one device, one file system or more.
 //
 // A pool is planned first and is then a disk map: what lies where. Since every
 // block pointer has a checksum of what it points at, planning reads all files once

@@ -2,6 +2,8 @@ package zfs
 
 import (
 	"fmt"
+	"path"
+	"slices"
 
 	"diskwright/filesystem/zfs/ondisk"
 )
@@ -20,66 +22,104 @@ const originTXG = 1
 // namespace is the objects of the tree of datasets.
 //
 //	root dir ── head ──> file system ── previous ──> origin snapshot
+//	├── system ── head ──> file system ── previous ──> origin snapshot
+//	│   └── root ── ...
 //	├── $MOS
 //	├── $FREE
 //	└── $ORIGIN ── head ──> origin ── previous ──> origin snapshot
 type namespace struct {
-	root, mos, free, origin            dslDir
-	fileSystem, originHead, originSnap uint64
+	datasets               []*dataset // in the order of their names, the pool's own first
+	mos, free, origin      dslDir
+	originHead, originSnap uint64
 }
 
 // dslDir is a directory and the ZAPs that it has, even if they are empty.
 type dslDir struct{ object, children, properties, clones uint64 }
 
+// dataset is a file system and its directory.
+type dataset struct {
+	*fileSystem
+	dir    dslDir
+	object uint64
+	parent *dataset
+	below  []ondisk.ZAPEntry // the names in its directory
+	used   ondisk.Space      // with what is below
+}
+
+func (m *mos) newDir() dslDir {
+	return dslDir{object: m.object(), children: m.object(), properties: m.object()}
+}
+
 // newNamespace writes all of it but the bonuses of directories, which tell how much
 // space is used.
-func (m *mos) newNamespace(fs *fileSystem) (*namespace, error) {
+func (m *mos) newNamespace(systems []*fileSystem) (*namespace, error) {
 	n := &namespace{}
-	for _, d := range []*dslDir{&n.root, &n.mos, &n.free, &n.origin} {
-		d.object, d.children, d.properties = m.object(), m.object(), m.object()
+	var clones []ondisk.ZAPEntry // what was cloned from the origin: all
+	byName := make(map[string]*dataset)
+	for _, fs := range systems {
+		d := &dataset{fileSystem: fs, dir: m.newDir(), object: m.object(), used: fs.space}
+		n.datasets = append(n.datasets, d)
+		byName[fs.name] = d
+		clones = append(clones, number(fmt.Sprintf("%x", d.object), d.object))
+		if fs.name != "" {
+			d.parent = byName[parentName(fs.name)]
+			d.parent.below = append(d.parent.below, number(path.Base(fs.name), d.dir.object))
+		}
 	}
-	n.fileSystem, n.originHead, n.originSnap = m.object(), m.object(), m.object()
-	n.origin.clones = m.object()
-	nextClones := m.object()
-
-	m.zap(n.root.children, ondisk.TypeDSLChildMap,
+	n.mos, n.free, n.origin = m.newDir(), m.newDir(), m.newDir()
+	root := n.datasets[0]
+	root.below = append(root.below,
 		number(nameMOS, n.mos.object), number(nameFree, n.free.object), number(nameOrigin, n.origin.object))
-	m.zap(n.root.properties, ondisk.TypeDSLProps, m.pool.properties(fs)...)
 	for _, d := range []dslDir{n.mos, n.free, n.origin} {
 		m.zap(d.children, ondisk.TypeDSLChildMap)
 		m.zap(d.properties, ondisk.TypeDSLProps)
 	}
-	clone := number(fmt.Sprintf("%x", n.fileSystem), n.fileSystem)
-	m.zap(nextClones, ondisk.TypeNextClones, clone)
-	m.zap(n.origin.clones, ondisk.TypeDSLClones, clone)
-
-	created := uint64(max(m.pool.opts.Epoch, 0))
-	m.dataset(n.originHead, ondisk.DSLDataset{
-		Dir: n.origin.object, Previous: n.originSnap, PreviousTXG: originTXG,
-		SnapshotNames: m.zap(m.object(), ondisk.TypeDSLSnapMap, number(nameOrigin, n.originSnap)),
-		Created:       created, CreatedTXG: originTXG, Deadlist: m.deadlist(true),
-	})
-	m.dataset(n.originSnap, ondisk.DSLDataset{
-		Dir: n.origin.object, Next: n.originHead, Children: 2, // its head and the file system
-		Created: created, CreatedTXG: originTXG, Deadlist: m.deadlist(false), NextClones: nextClones,
-	})
-	m.dataset(n.fileSystem, ondisk.DSLDataset{
-		Dir: n.root.object, Previous: n.originSnap, PreviousTXG: originTXG,
-		SnapshotNames: m.zap(m.object(), ondisk.TypeDSLSnapMap),
-		Created:       created, CreatedTXG: birth, Deadlist: m.deadlist(true),
-		Referenced: fs.space, Pointer: fs.pointer,
-	})
+	m.originSnapshot(n, clones)
+	for _, d := range n.datasets {
+		m.zap(d.dir.children, ondisk.TypeDSLChildMap, d.below...)
+		m.zap(d.dir.properties, ondisk.TypeDSLProps, m.pool.properties(d.fileSystem)...)
+		m.dataset(d.object, ondisk.DSLDataset{
+			Dir: d.dir.object, Previous: n.originSnap, PreviousTXG: originTXG,
+			SnapshotNames: m.zap(m.object(), ondisk.TypeDSLSnapMap),
+			CreatedTXG:    birth, Deadlist: m.deadlist(true),
+			Referenced: d.space, Pointer: d.pointer,
+		})
+	}
 	return n, m.err
 }
 
+// originSnapshot writes the empty dataset and its snapshot, of which all others are
+// clones.
+func (m *mos) originSnapshot(n *namespace, clones []ondisk.ZAPEntry) {
+	n.originHead, n.originSnap = m.object(), m.object()
+	n.origin.clones = m.zap(m.object(), ondisk.TypeDSLClones, clones...)
+	m.dataset(n.originHead, ondisk.DSLDataset{
+		Dir: n.origin.object, Previous: n.originSnap, PreviousTXG: originTXG,
+		SnapshotNames: m.zap(m.object(), ondisk.TypeDSLSnapMap, number(nameOrigin, n.originSnap)),
+		CreatedTXG:    originTXG, Deadlist: m.deadlist(true),
+	})
+	m.dataset(n.originSnap, ondisk.DSLDataset{
+		Dir: n.origin.object, Next: n.originHead, Children: 1 + uint64(len(clones)),
+		CreatedTXG: originTXG, Deadlist: m.deadlist(false),
+		NextClones: m.zap(m.object(), ondisk.TypeNextClones, clones...),
+	})
+}
+
 // directories writes the directories, when it is known how much the MOS takes.
-func (m *mos) directories(n *namespace, fs *fileSystem, meta ondisk.Space) {
-	all := fs.space
-	all.Add(meta)
-	m.directory(n.root, ondisk.DSLDir{Head: n.fileSystem, Origin: n.originSnap, Used: all, UsedHead: fs.space.Allocated})
-	m.directory(n.mos, ondisk.DSLDir{Parent: n.root.object, Used: meta, UsedHead: meta.Allocated})
-	m.directory(n.free, ondisk.DSLDir{Parent: n.root.object})
-	m.directory(n.origin, ondisk.DSLDir{Parent: n.root.object, Head: n.originHead})
+func (m *mos) directories(n *namespace, meta ondisk.Space) {
+	n.datasets[0].used.Add(meta)
+	for _, d := range slices.Backward(n.datasets) {
+		dir := ondisk.DSLDir{Head: d.object, Origin: n.originSnap, Used: d.used, UsedHead: d.space.Allocated}
+		if d.parent != nil {
+			dir.Parent = d.parent.dir.object
+			d.parent.used.Add(d.used)
+		}
+		m.directory(d.dir, dir)
+	}
+	root := n.datasets[0].dir.object
+	m.directory(n.mos, ondisk.DSLDir{Parent: root, Used: meta, UsedHead: meta.Allocated})
+	m.directory(n.free, ondisk.DSLDir{Parent: root})
+	m.directory(n.origin, ondisk.DSLDir{Parent: root, Head: n.originHead})
 }
 
 func (m *mos) directory(d dslDir, bonus ondisk.DSLDir) {
@@ -89,6 +129,7 @@ func (m *mos) directory(d dslDir, bonus ondisk.DSLDir) {
 }
 
 func (m *mos) dataset(object uint64, d ondisk.DSLDataset) {
+	d.Created = uint64(max(m.pool.opts.Epoch, 0))
 	d.FSID = m.pool.derive("fsid", object) >> 8
 	d.GUID = m.pool.derive("dataset", object)
 	m.set(object, ondisk.DNode{Type: ondisk.TypeDSLDataset, BonusType: ondisk.TypeDSLDataset, Bonus: d.Encode()})
@@ -124,24 +165,28 @@ const (
 	aclTypePOSIX = 1
 )
 
-// properties returns those of the file system that are not at their defaults.
+// properties returns those of a file system that it does not inherit, neither from
+// the one above nor from ZFS's defaults.
 func (p *pool) properties(fs *fileSystem) []ondisk.ZAPEntry {
-	// Extended attributes are written as system attributes; those that are
-	// added later shall be too.
-	props := []ondisk.ZAPEntry{number("xattr", xattrSA)}
+	var props []ondisk.ZAPEntry
+	if fs.name == "" {
+		// Extended attributes are written as system attributes; those that
+		// are added later shall be too.
+		props = append(props, number("xattr", xattrSA))
+		if p.opts.Compression == CompressionLZ4 {
+			props = append(props, number("compression", uint64(ondisk.CompressionLZ4)))
+		}
+		if kind := p.opts.checksumKind(); kind != ondisk.ChecksumFletcher4 {
+			props = append(props, number("checksum", uint64(kind)))
+		}
+		if p.opts.RecordSize != maxRecordSize {
+			props = append(props, number("recordsize", uint64(p.opts.RecordSize)))
+		}
+	}
 	if fs.acls {
 		props = append(props, number("acltype", aclTypePOSIX))
 	}
-	if p.opts.Compression == CompressionLZ4 {
-		props = append(props, number("compression", uint64(ondisk.CompressionLZ4)))
-	}
-	if kind := p.opts.checksumKind(); kind != ondisk.ChecksumFletcher4 {
-		props = append(props, number("checksum", uint64(kind)))
-	}
-	if p.opts.RecordSize != maxRecordSize {
-		props = append(props, number("recordsize", uint64(p.opts.RecordSize)))
-	}
-	if m := p.opts.Mountpoint; m != "" {
+	if m := fs.mountpoint; m != "" {
 		props = append(props, ondisk.ZAPEntry{Name: "mountpoint", Array: append([]byte(m), 0), ArrayUnit: 1})
 	}
 	return props

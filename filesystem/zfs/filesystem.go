@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"diskwright/filesystem/zfs/ondisk"
 	"diskwright/tree"
@@ -32,12 +33,41 @@ func objectOf(ordinal uint32) uint64 {
 	return firstFileObject + uint64(ordinal) - 1
 }
 
-// fileSystem is a file system that has been written.
+// fileSystem is a file system of the pool.
 type fileSystem struct {
+	name       string // without the pool's; empty for the pool's own
+	root       *tree.Inode
+	mountpoint string
+
+	// What is known when it has been written.
 	pointer ondisk.BlockPointer
 	space   ondisk.Space
 	acls    bool // some file has a POSIX access list
 }
+
+// fileSystems returns all file systems by name, so that those above another come
+// before it: the pool's own first, and those that nobody asked for among them.
+func (p *pool) fileSystems(root *tree.Inode) []*fileSystem {
+	byName := map[string]*fileSystem{"": {root: root, mountpoint: p.opts.Mountpoint}}
+	for _, d := range p.opts.Datasets {
+		byName[d.Name] = &fileSystem{name: d.Name, root: d.Root, mountpoint: d.Mountpoint}
+		for name := parentName(d.Name); byName[name] == nil; name = parentName(name) {
+			byName[name] = &fileSystem{name: name}
+		}
+	}
+	var all []*fileSystem
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		fs := byName[name]
+		if fs.root == nil {
+			fs.root = tree.NewDir(tree.Time{Sec: p.opts.Epoch})
+		}
+		all = append(all, fs)
+	}
+	return all
+}
+
+// parentName returns the name of the file system above.
+func parentName(name string) string { return name[:max(strings.LastIndexByte(name, '/'), 0)] }
 
 // zpl writes a file system, an inode at a time in the order of their numbers.
 type zpl struct {
@@ -51,12 +81,12 @@ type zpl struct {
 	users, groups map[uint32]int64 // bytes that they own
 }
 
-// fileSystem writes the file system of a tree.
-func (p *pool) fileSystem(ctx context.Context, root *tree.Inode) (*fileSystem, error) {
+// writeFileSystem writes the objects of a file system.
+func (p *pool) writeFileSystem(ctx context.Context, fs *fileSystem) error {
 	z := &zpl{
 		objset: &objset{pool: p, kind: p.opts.checksumKind()},
-		fs:     &fileSystem{},
-		inodes: tree.Number(root),
+		fs:     fs,
+		inodes: tree.Number(fs.root),
 		users:  make(map[uint32]int64), groups: make(map[uint32]int64),
 	}
 	z.findParents()
@@ -66,19 +96,27 @@ func (p *pool) fileSystem(ctx context.Context, root *tree.Inode) (*fileSystem, e
 	defer cancel() // before the wait
 	z.dnodes = z.newDNodes(objectOf(uint32(len(z.inodes)-1)), fileSystemLevels)
 	if err := z.objects(); err != nil {
-		return nil, err
+		return fs.wrap(err)
 	}
 	set := ondisk.Objset{Type: ondisk.ObjsetFileSystem, Meta: z.dnodes.finish()}
 	var err error
-	if set.UserUsed, err = z.accounting("users", z.users); err != nil {
-		return nil, err
+	if set.UserUsed, err = z.accounting(users, z.users); err != nil {
+		return fs.wrap(err)
 	}
-	if set.GroupUsed, err = z.accounting("groups", z.groups); err != nil {
-		return nil, err
+	if set.GroupUsed, err = z.accounting(groups, z.groups); err != nil {
+		return fs.wrap(err)
 	}
-	z.fs.pointer = z.write(set.Encode(), block{ondisk.TypeObjset, 0, z.dnodes.count})
-	z.fs.space = z.space
-	return z.fs, nil
+	fs.pointer = z.write(set.Encode(), block{ondisk.TypeObjset, 0, z.dnodes.count})
+	fs.space = z.space
+	return nil
+}
+
+// wrap says in which dataset something went wrong.
+func (fs *fileSystem) wrap(err error) error {
+	if fs.name == "" {
+		return err
+	}
+	return fmt.Errorf("dataset %q: %w", fs.name, err)
 }
 
 // findParents notes in which directory each inode is met first.
@@ -133,7 +171,7 @@ func (z *zpl) objects() error {
 // master writes a ZAP of the file system itself.
 func (z *zpl) master(object uint64, typ ondisk.Type, entries ...ondisk.ZAPEntry) error {
 	d := ondisk.DNode{Type: typ, Accounted: true}
-	if err := z.zap(&d, entries, z.pool.salt("file system", object)); err != nil {
+	if err := z.zap(&d, entries, z.salt(object)); err != nil {
 		return err
 	}
 	z.dnodes.add(object, &d)
@@ -191,7 +229,7 @@ func (z *zpl) directory(d *ondisk.DNode, ordinal uint32) error {
 		}
 		entries[i] = number(e.Name, uint64(e.Inode.Type()>>12)<<entryTypeBit|objectOf(e.Inode.Ordinal))
 	}
-	return z.zap(d, entries, z.pool.salt("file system", objectOf(ordinal)))
+	return z.zap(d, entries, z.salt(objectOf(ordinal)))
 }
 
 // file writes the content of a file, which has been summed meanwhile.
@@ -220,12 +258,24 @@ func (p *pool) fileBlockSize(size int64) int {
 	return max(int(size+ondisk.SectorSize-1)/ondisk.SectorSize, 1) * ondisk.SectorSize
 }
 
+// Accounts have no numbers in the meta dnode; these are those that OpenZFS has for
+// them (DMU_USERUSED_OBJECT, DMU_GROUPUSED_OBJECT).
+const (
+	users  = 1<<64 - 1
+	groups = 1<<64 - 2
+)
+
+// salt returns that of the ZAP that is an object.
+func (z *zpl) salt(object uint64) uint64 {
+	return z.pool.salt("file system "+z.fs.name, object)
+}
+
 // accounting writes how many bytes users or groups own.
-func (z *zpl) accounting(what string, used map[uint32]int64) (*ondisk.DNode, error) {
+func (z *zpl) accounting(object uint64, used map[uint32]int64) (*ondisk.DNode, error) {
 	var entries []ondisk.ZAPEntry
 	for _, id := range slices.Sorted(maps.Keys(used)) {
 		entries = append(entries, number(fmt.Sprintf("%x", id), uint64(used[id])))
 	}
 	d := &ondisk.DNode{Type: ondisk.TypeUserGroupUsed}
-	return d, z.zap(d, entries, z.pool.salt(what, 0))
+	return d, z.zap(d, entries, z.salt(object))
 }

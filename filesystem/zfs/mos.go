@@ -52,12 +52,12 @@ func (m *mos) zapWith(object uint64, d ondisk.DNode, entries []ondisk.ZAPEntry) 
 
 // metaObjset writes the MOS and returns the pointer to it, and the object of the
 // array of metaslabs.
-func (p *pool) metaObjset(fs *fileSystem) (root ondisk.BlockPointer, metaslabArray uint64, err error) {
+func (p *pool) metaObjset(systems []*fileSystem) (root ondisk.BlockPointer, metaslabArray uint64, err error) {
 	m := &mos{
 		objset: &objset{pool: p, kind: ondisk.ChecksumFletcher4},
 		nodes:  make([]*ondisk.DNode, firstMetaObject),
 	}
-	n, err := m.newNamespace(fs)
+	n, err := m.newNamespace(systems)
 	if err != nil {
 		return root, 0, err
 	}
@@ -73,7 +73,7 @@ func (p *pool) metaObjset(fs *fileSystem) (root ondisk.BlockPointer, metaslabArr
 	}
 	meta := m.space
 	meta.Add(ondisk.Space{Allocated: r.allocated, Compressed: r.written, Uncompressed: r.written})
-	m.directories(n, fs, meta)
+	m.directories(n, meta)
 	m.spaceMaps(r, metaslabArray)
 	return m.finish(r), metaslabArray, nil
 }
@@ -86,7 +86,7 @@ func (m *mos) directoryObject(n *namespace, metaslabArray uint64) {
 		read = append(read, number("org.illumos:lz4_compress", 1))
 	}
 	m.zap(objectDirectory, ondisk.TypeObjectDirectory,
-		number("root_dataset", n.root.object),
+		number("root_dataset", n.datasets[0].dir.object),
 		number("config", m.packedList(m.pool.poolConfig(metaslabArray))),
 		number("free_bpobj", m.blockList()),
 		number("sync_bplist", m.blockList()),

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"diskwright/filesystem/zfs/ondisk"
+	"diskwright/tree"
 )
 
 // Options says what a pool is like.
@@ -15,7 +16,7 @@ type Options struct {
 	// 256 KiB is not used.
 	Size int64
 
-	// Name is that of the pool, which is that of its file system too.
+	// Name is that of the pool, which is that of its first file system too.
 	Name string
 
 	// Ashift is the smallest unit of allocation as a power of two, 9 to 13;
@@ -32,6 +33,10 @@ type Options struct {
 	// Mountpoint is the property of this name: a path, "legacy", "none", or
 	// empty for ZFS's default, the pool's name below the root.
 	Mountpoint string
+
+	// Datasets are the pool's other file systems, in any order. Those above one
+	// that are not there are made, empty.
+	Datasets []Dataset
 
 	// Seed is what identifiers of the pool and the salts of its directories
 	// are derived from. Pools that may meet on one machine need different
@@ -52,6 +57,18 @@ type Options struct {
 	// Workers is how many files are read at the same time; 0 is one for each
 	// CPU.
 	Workers int
+}
+
+// Dataset is a file system below that of the pool.
+type Dataset struct {
+	Name string // without the pool's, as in "system/root"
+
+	// Root is the tree that it holds, which shares no inode with another;
+	// nil is an empty directory.
+	Root *tree.Inode
+
+	// Mountpoint is as in [Options]; empty is inherited.
+	Mountpoint string
 }
 
 // Compression is how what is in a pool is compressed.
@@ -121,11 +138,11 @@ func (o Options) withDefaults() (Options, error) {
 	case o.Checksum != ChecksumFletcher4 && o.Checksum != ChecksumSHA256:
 		return o, fmt.Errorf("checksum %q is neither %q nor %q", o.Checksum, ChecksumFletcher4, ChecksumSHA256)
 	case !validMountpoint(o.Mountpoint):
-		return o, fmt.Errorf("mountpoint %q is neither an absolute path of at most %d bytes nor \"legacy\" nor \"none\"", o.Mountpoint, maxMountpoint)
+		return o, errMountpoint(o.Mountpoint)
 	case !strings.HasPrefix(o.DevicePath, "/") || len(o.DevicePath) > maxMountpoint || strings.ContainsRune(o.DevicePath, 0):
 		return o, fmt.Errorf("the path of the pool's device, %q, is not an absolute path", o.DevicePath)
 	}
-	return o, nil
+	return o, o.checkDatasets()
 }
 
 const maxMountpoint = 1023 // with the NUL behind it: ZAP_MAXVALUELEN
@@ -148,12 +165,8 @@ func checkName(name string) error {
 	if len(name) > maxNameSize {
 		return fmt.Errorf("the pool's name %q has more than %d bytes", name, maxNameSize)
 	}
-	for i := range len(name) {
-		c := name[i]
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		if !letter && (i == 0 || !strings.ContainsRune("0123456789-_.: ", rune(c))) {
-			return fmt.Errorf("the pool's name %q is not a letter and then letters, digits and \"-_.: \"", name)
-		}
+	if c := name[0] | 0x20; c < 'a' || c > 'z' || !validComponent(name) {
+		return fmt.Errorf("the pool's name %q is not a letter and then letters, digits and \"-_.: \"", name)
 	}
 	for _, reserved := range []string{"mirror", "raidz", "draid", "spare"} {
 		if strings.HasPrefix(name, reserved) {
@@ -164,6 +177,51 @@ func checkName(name string) error {
 		return errors.New("the pool's name \"log\" means a kind of device")
 	}
 	return nil
+}
+
+// validComponent reports whether a part of a dataset's name has the characters that
+// it may have (valid_char, entity_namecheck).
+func validComponent(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !letter && !strings.ContainsRune("0123456789-_.: ", rune(c)) {
+			return false
+		}
+	}
+	return name != "" && name != "." && name != ".."
+}
+
+// maxDatasetName is the longest name of a dataset with that of its pool, without
+// the NUL (ZFS_MAX_DATASET_NAME_LEN).
+const maxDatasetName = 255
+
+// checkDatasets says what is wrong with the datasets.
+func (o *Options) checkDatasets() error {
+	known := make(map[string]bool)
+	for _, d := range o.Datasets {
+		for component := range strings.SplitSeq(d.Name, "/") {
+			if !validComponent(component) {
+				return fmt.Errorf("the dataset's name %q is not letters, digits and \"-_.: \" between slashes", d.Name)
+			}
+		}
+		switch full := o.Name + "/" + d.Name; {
+		case len(full) > maxDatasetName:
+			return fmt.Errorf("the dataset's name %q has more than %d bytes", full, maxDatasetName)
+		case known[d.Name]:
+			return fmt.Errorf("there are two datasets %q", d.Name)
+		case !validMountpoint(d.Mountpoint):
+			return fmt.Errorf("dataset %q: %w", d.Name, errMountpoint(d.Mountpoint))
+		case d.Root != nil && !d.Root.IsDir():
+			return fmt.Errorf("the root of dataset %q is not a directory", d.Name)
+		}
+		known[d.Name] = true
+	}
+	return nil
+}
+
+func errMountpoint(m string) error {
+	return fmt.Errorf("mountpoint %q is neither an absolute path of at most %d bytes nor \"legacy\" nor \"none\"", m, maxMountpoint)
 }
 
 // checksumKind returns how blocks of the file system are summed.

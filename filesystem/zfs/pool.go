@@ -24,7 +24,7 @@ type Stats struct {
 	Size      int64 // what `zpool list` shows: that of all metaslabs
 	Allocated int64
 	Slop      int64 // of the rest, what ZFS keeps free
-	Objects   int64 // of the file system: files, directories, and six of its own
+	Objects   int64 // of file systems: files, directories, and five of their own
 }
 
 // Map returns the pool as a map of the size that the options gave.
@@ -36,7 +36,7 @@ func (p *Pool) Stats() Stats { return p.stats }
 // GUID returns the pool's identifier, by which it can be imported.
 func (p *Pool) GUID() uint64 { return p.guid }
 
-// New plans a pool that holds the tree. It reads the content of all files, to sum
+// New plans a pool whose first file system holds the tree. It reads the content of all files, to sum
 // it. The tree must not change as long as the pool is in use. A tree that does not
 // fit is a [NoSpaceError].
 func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
@@ -49,11 +49,15 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 	}
 	p := &pool{opts: opts, geometry: newGeometry(opts.Size), packer: newPacker(&opts)}
 	p.space = &space{ashift: opts.Ashift, metaslabShift: p.metaslabShift}
-	fs, err := p.fileSystem(ctx, root)
-	if err != nil {
-		return nil, err
+	systems := p.fileSystems(root)
+	objects := int64(0)
+	for _, fs := range systems {
+		if err := p.writeFileSystem(ctx, fs); err != nil {
+			return nil, err
+		}
+		objects += int64(fs.pointer.Fill)
 	}
-	rootPointer, config, err := p.metaObjset(fs)
+	rootPointer, config, err := p.metaObjset(systems)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +74,7 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 	}
 	return &Pool{
 		disk:  disk,
-		stats: Stats{Size: p.usable(), Allocated: allocated, Slop: p.slop(), Objects: int64(fs.pointer.Fill)},
+		stats: Stats{Size: p.usable(), Allocated: allocated, Slop: p.slop(), Objects: objects},
 		guid:  p.poolGUID(),
 	}, nil
 }

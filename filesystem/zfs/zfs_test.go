@@ -148,6 +148,12 @@ func TestRefusals(t *testing.T) {
 		`checksum "off"`:       func(o *Options) { o.Checksum = "off" },
 		`mountpoint "nowhere"`: func(o *Options) { o.Mountpoint = "nowhere" },
 		`device, "vda"`:        func(o *Options) { o.DevicePath = "vda" },
+		`two datasets "a/b"`:   func(o *Options) { o.Datasets = []Dataset{{Name: "a/b"}, {Name: "c"}, {Name: "a/b"}} },
+		`name "a//b" is not`:   func(o *Options) { o.Datasets = []Dataset{{Name: "a//b"}} },
+		`name "../b" is not`:   func(o *Options) { o.Datasets = []Dataset{{Name: "../b"}} },
+		"more than 255 bytes":  func(o *Options) { o.Datasets = []Dataset{{Name: strings.Repeat("a", 251)}} },
+		`dataset "a": mountpo`: func(o *Options) { o.Datasets = []Dataset{{Name: "a", Mountpoint: "var"}} },
+		`of dataset "a" is no`: func(o *Options) { o.Datasets = []Dataset{{Name: "a", Root: file(nil)}} },
 	} {
 		opts := testOptions(256 * mib)
 		change(&opts)

@@ -113,6 +113,17 @@ function bytesTab() {
   }).root);
 }
 
+// places shows what only one of the images has: of A to the left, of B to the right.
+function places() {
+  const most = data.places.reduce((m, p) => Math.max(m, p.a, p.b), 0);
+  const bar = (side, n) => el('div', { class: 'wing ' + side }, el('span', { class: 'num soft' }, n ? bytes(n) : ''),
+    el('div', { class: 'fill', style: { '--hue': HUE[side], width: most ? 100 * n / most + '%' : 0 } }));
+  return el('section', { class: 'card', 'aria-label': 'Where the images differ' },
+    el('div', { class: 'wings' },
+      el('div', { class: 'eyebrow', style: { 'text-align': 'right' } }, 'Only in A'), el('div'), el('div', { class: 'eyebrow' }, 'Only in B'),
+      data.places.map(p => [bar('a', p.a), el('div', { class: 'mono' }, p.path), bar('b', p.b)])));
+}
+
 const same = !(data.fields.length + data.packages.length + data.files.length + data.bytes.length);
 main.append(...[
   pageHeader('Two images', same ? 'There is no difference' : `${data.a.name} → ${data.b.name}`),
@@ -125,6 +136,7 @@ main.append(...[
     ['Fields', count(data.fields.length)],
     data.bytes.length && ['Elsewhere', count(data.bytes.reduce((sum, b) => sum + b.count, 0)), 'blocks'],
   ]),
+  data.places.length && places(),
   !same && tabs('Differences', [
     data.packages.length && { id: 'packages', title: 'Packages', count: data.packages.length, show: packagesTab },
     data.files.length && { id: 'files', title: 'Files', count: data.files.length + data.left, show: filesTab },

@@ -1,11 +1,13 @@
 package diff
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/base64"
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"diskwright/inspect"
 	"diskwright/inspect/du"
@@ -51,6 +53,7 @@ func (r *Result) page(a, b *inspect.Image) page.Page {
 			}
 		}
 	}
+	d.Places = r.places()
 	d.bound()
 	text := 0
 	for n := range d.Files {
@@ -67,6 +70,8 @@ type pageData struct {
 	Packages []Package  `json:"packages"`
 	Files    []pageFile `json:"files"`
 	Bytes    []Bytes    `json:"bytes"`
+	// Places are the directories with most of what only one of the images has.
+	Places []pagePlace `json:"places"`
 	// Numbers of all files; some of them may not be listed.
 	Added   int `json:"added"`
 	Removed int `json:"removed"`
@@ -81,6 +86,13 @@ type pageSide struct {
 	FileSize int64     `json:"fileSize"`
 	DiskSize int64     `json:"diskSize"`
 	Parts    []du.Part `json:"parts"`
+}
+
+// pagePlace is a directory, and what only one of the images has below it, in bytes.
+type pagePlace struct {
+	Path string `json:"path"`
+	A    int64  `json:"a"`
+	B    int64  `json:"b"`
 }
 
 type pageFile struct {
@@ -115,21 +127,48 @@ func (d *pageData) count(f File) {
 	}
 }
 
+const (
+	maxPlaces  = 8
+	placeDepth = 2 // names in the path of a place
+)
+
+// places sums up what only one of the images has by directories, the largest first.
+func (r *Result) places() []pagePlace {
+	sums := make(map[string]*pagePlace)
+	for _, fs := range r.FileSystems {
+		for _, f := range fs.Files {
+			if f.Only == "" || f.Type != "file" || f.Path == "" {
+				continue
+			}
+			names := strings.SplitN(f.Path, "/", placeDepth+2) // the first is empty, the last the rest
+			dir := strings.Join(names[:min(len(names)-1, placeDepth+1)], "/")
+			p := sums[dir]
+			if p == nil {
+				p = &pagePlace{Path: page.Show(dir + "/")}
+				sums[dir] = p
+			}
+			if f.Only == "a" {
+				p.A += f.Size
+			} else {
+				p.B += f.Size
+			}
+		}
+	}
+	list := make([]pagePlace, 0, len(sums))
+	for _, p := range sums {
+		list = append(list, *p)
+	}
+	slices.SortFunc(list, func(a, b pagePlace) int { return cmp.Or(cmp.Compare(b.A+b.B, a.A+a.B), cmp.Compare(a.Path, b.Path)) })
+	return list[:min(len(list), maxPlaces)]
+}
+
 // bound keeps the largest of too many files.
 func (d *pageData) bound() {
 	d.Left = max(0, len(d.Files)-maxPageFiles)
 	if d.Left == 0 {
 		return
 	}
-	slices.SortStableFunc(d.Files, func(a, b pageFile) int {
-		switch {
-		case a.Size > b.Size:
-			return -1
-		case a.Size < b.Size:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(d.Files, func(a, b pageFile) int { return cmp.Compare(b.Size, a.Size) })
 	d.Files = d.Files[:maxPageFiles]
 }
 

@@ -2,10 +2,14 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,14 +17,20 @@ import (
 
 	"diskwright/boot"
 	"diskwright/content"
+	"diskwright/filesystem/ext4"
+	"diskwright/filesystem/fat"
+	"diskwright/format/raw"
 	"diskwright/inspect"
 	"diskwright/nixstore"
+	"diskwright/partition"
+	qemu "diskwright/test/boot"
 	"diskwright/test/fixture"
 	"diskwright/test/oracle"
 	"diskwright/test/scratch"
 	"diskwright/tree"
 	"diskwright/vm/guest"
 	"diskwright/vm/kmod"
+	"diskwright/vm/overlay"
 	"diskwright/vm/protocol"
 )
 
@@ -128,55 +138,166 @@ func (b *bench) run(ctx context.Context) error {
 	return err
 }
 
-// files returns the files of a partition of the disk.
-func (b *bench) files(partition string) *tree.Inode {
-	b.t.Helper()
-	img, err := inspect.Open(b.machine.Disk)
+// open opens an image for the rest of the test.
+func open(t *testing.T, file string) *inspect.Image {
+	t.Helper()
+	img, err := inspect.Open(file)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	b.t.Cleanup(func() { img.Close() })
-	number, err := img.Select(partition)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	files, err := img.Files(number)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	root, err := files.Tree(context.Background())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return root
+	t.Cleanup(func() { img.Close() })
+	return img
 }
 
-// The system's own installer installs GRUB, for BIOS and UEFI.
-func TestInstall(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, "--partition-table-type", "hybrid", "--boot-size", "96M")
-	b.machine.Job.Mounts = []protocol.Mount{{Partition: 3, Type: "ext4", Path: "/"}, {Partition: 1, Type: "vfat", Path: "/boot"}}
+// read returns the files of a hybrid disk as they are mounted.
+func read(t *testing.T, img *inspect.Image) *tree.Inode {
+	t.Helper()
+	var trees [2]*tree.Inode
+	for n, number := range []int{rootNumber, espNumber} {
+		files, err := img.Files(number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if trees[n], err = files.Tree(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := overlay.Mount(trees[0], "/boot", trees[1]); err != nil {
+		t.Fatal(err)
+	}
+	return trees[0]
+}
+
+// The partitions of a hybrid disk.
+const espNumber, rootNumber = 1, 3
+
+var epoch = tree.Time{Sec: 315532800}
+
+// result is what an installer has made of a disk.
+type result struct {
+	root   *tree.Inode
+	report *overlay.Report
+	areas  *overlay.Areas
+}
+
+// install runs the installer on the disk and returns the tree it is made from
+// now.
+func (b *bench) install() *result {
+	t := b.t
+	t.Helper()
+	before := filepath.Join(scratch.Dir(t), "before.img")
+	oracle.Run(t, "cp", "--sparse=always", b.machine.Disk, before)
 	if err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(b.output.String(), "Installation finished. No error reported."); got != 2 {
-		t.Errorf("grub-install has finished %d times, want 2:\n%s", got, b.output.String())
+	was, is := open(t, before), open(t, b.machine.Disk)
+	r := &result{root: read(t, was)}
+	var err error
+	if r.report, err = overlay.Apply(t.Context(), r.root, read(t, is), overlay.Options{Epoch: epoch, FATs: []string{"/boot"}}); err != nil {
+		t.Fatal(err)
 	}
-	esp, root := b.files("esp"), b.files("")
-	for _, name := range []string{"EFI/BOOT/BOOTX64.EFI", "grub/i386-pc/core.img", "grub/grub.cfg"} {
-		if esp.Lookup(name) == nil {
-			t.Errorf("the ESP has no %s", name)
+	if r.areas, err = overlay.ReadAreas(was.Disk(), is.Disk(), was.Table); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// digest returns one of everything in a result.
+func (r *result) digest(t *testing.T) string {
+	t.Helper()
+	h := sha256.New()
+	if err := tree.WriteTar(t.Context(), h, r.root, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(h, "%x %v %v", r.areas.BootCode, r.areas.Embedded, r.areas.Active)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// write plans the disk again, from the tree.
+func (r *result) write(t *testing.T, table partition.Table) (image string) {
+	t.Helper()
+	esp, err := tree.Split(r.root, "/boot", epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := table.Partitions[espNumber-1]
+	boot, err := fat.New(esp, fat.Options{Label: "ESP", Size: table.Size(p), HiddenSectors: uint32(p.Start), Time: epoch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bootMap, err := boot.Map()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := ext4.New(r.root, ext4.Options{Size: table.Size(table.Partitions[rootNumber-1]) / 1024 * 1024, Label: "nixos", UUID: [16]byte{1}, Epoch: epoch.Sec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table.BootCode = r.areas.BootCode
+	for _, a := range r.areas.Embedded {
+		table.Embedded = append(table.Embedded, partition.Embedded{Offset: a.Offset, Content: content.Bytes(a.Data)})
+	}
+	m, err := table.Map(map[int]content.Source{espNumber: bootMap, rootNumber: root.Map()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(scratch.Dir(t), "again.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := raw.WriteFile(t.Context(), m, f, raw.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// The system's own installer installs GRUB, for BIOS and UEFI. What it has made is
+// the same a second time, and starts from a disk that is planned again.
+func TestInstall(t *testing.T) {
+	t.Parallel()
+	var digests []string
+	var last *result
+	var b *bench
+	for range 2 {
+		b = newBench(t, "--partition-table-type", "hybrid", "--boot-size", "96M")
+		b.machine.Job.Mounts = []protocol.Mount{{Partition: rootNumber, Type: "ext4", Path: "/"}, {Partition: espNumber, Type: "vfat", Path: "/boot"}}
+		last = b.install()
+		digests = append(digests, last.digest(t))
+		if got := strings.Count(b.output.String(), "Installation finished. No error reported."); got != 2 {
+			t.Errorf("grub-install has finished %d times, want 2:\n%s", got, b.output.String())
 		}
 	}
-	if root.Lookup("etc/hostname") == nil {
-		t.Error("the system was not activated: there is no /etc/hostname")
+	if digests[0] != digests[1] {
+		t.Errorf("two installations: %q", digests)
+	}
+	for _, name := range []string{"boot/EFI/BOOT/BOOTX64.EFI", "boot/grub/i386-pc/core.img", "boot/grub/grub.cfg", "etc/hostname"} {
+		if !slices.Contains(last.report.Added, "/"+name) || last.root.Lookup(name) == nil {
+			t.Errorf("/%s was not made", name)
+		}
+	}
+	if len(last.report.Removed)+len(last.report.Changed)+len(last.report.Left) != 0 {
+		t.Errorf("changed %q, removed %q, left %q", last.report.Changed, last.report.Removed, last.report.Left)
 	}
 	for _, name := range []string{"dev", "proc", "sys", "run"} {
-		if dir := root.Lookup(name); dir == nil || len(dir.Entries) > 0 {
+		if dir := last.root.Lookup(name); dir == nil || len(dir.Entries) > 0 {
 			t.Errorf("/%s is %v, want an empty directory", name, dir)
 		}
 	}
+	if last.areas.BootCode == nil || len(last.areas.Embedded) == 0 {
+		t.Error("there is nothing in the boot sector and the BIOS boot partition")
+	}
 	oracle.Run(t, "sgdisk", "-v", b.machine.Disk)
+
+	image := last.write(t, *open(t, b.machine.Disk).Table)
+	one.Lock()
+	defer one.Unlock()
+	for _, firmware := range qemu.Firmwares {
+		report := qemu.Run(t, qemu.Machine{Image: image, Firmware: firmware}).Report()
+		if report["store"] != "ok" || report["toplevel"] != b.system.Toplevel || report["firmware"] != string(firmware) {
+			t.Errorf("by %s: %q", firmware, report)
+		}
+	}
 }
 
 // rootOnly is a disk without boot partitions.
@@ -215,6 +336,9 @@ func TestFailure(t *testing.T) {
 
 // A disk that becomes full is the installer's error.
 func TestFull(t *testing.T) {
+	if os.Getenv("DISKWRIGHT_LONG") == "" {
+		t.Skip("DISKWRIGHT_LONG=1 fills a disk")
+	}
 	t.Parallel()
 	b := rootOnly(t, script(t, "cat /dev/zero >/full\n")...)
 	err := b.run(t.Context())

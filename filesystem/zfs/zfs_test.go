@@ -189,6 +189,22 @@ func (c cancelling) ReadAt(p []byte, off int64) (int, error) {
 	return c.Source.ReadAt(p, off)
 }
 
+// The bits of a pool do not change from one version to the next by accident: above
+// all not with what compresses.
+func TestGolden(t *testing.T) {
+	root := dir()
+	root.SetChild("text", file(text(3*mib)))
+	root.SetChild("noise", file(noise(200000)))
+	root.SetChild("link", tree.NewSymlink("text", testTime))
+	opts := testOptions(64 * mib)
+	opts.Compression = CompressionLZ4
+	opts.Datasets = []Dataset{{Name: "home"}}
+	const want = "5b624b8c1ce377f00a1ba783bc231b3bce2085452b19074bc3182f2193e1b51a"
+	if got := fmt.Sprintf("%x", digest(t, root, opts)); got != want {
+		t.Errorf("SHA-256 of the image: %s, want %s", got, want)
+	}
+}
+
 // A file whose content compresses to another size when it is read once more cannot
 // be written.
 func TestChanged(t *testing.T) {

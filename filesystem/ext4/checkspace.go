@@ -1,7 +1,9 @@
 package ext4
 
 import (
+	"cmp"
 	"math/bits"
+	"slices"
 
 	"diskwright/filesystem/ext4/ondisk"
 )
@@ -132,8 +134,15 @@ func (c *checker) fixedBlocks() error {
 			c.used.mark(first, last)
 		}
 	}
+	tables := make(map[uint64]int, len(c.descs))
 	for g := range c.descs {
 		d := &c.descs[g]
+		if other, twice := tables[d.InodeTable]; twice && d.InodeTable != 0 {
+			// It is not read again and again.
+			c.list.Add(findShared, group(uint64(g)), "its inode table is that of group %d", other)
+			d.InodeTable = 0
+		}
+		tables[d.InodeTable] = g
 		for _, place := range []struct {
 			what   string
 			at     uint64
@@ -224,27 +233,34 @@ func (c *checker) bitmapChecksum(g uint64, what string, sum, stored uint32) {
 	}
 }
 
-// ownClusters returns how many clusters of a group its own metadata have, and
-// those of other groups that are marked as not initialised: what a bitmap that is
-// not initialised stands for.
-func (c *checker) ownClusters(g uint64) uint64 {
+// ownClusters returns how many clusters of a group its own metadata have: what a
+// block bitmap that is not initialised stands for.
+func (c *checker) ownClusters(g uint64) (total uint64) {
 	first, count := c.groupBlocks(g)
-	own := map[uint64]struct{}{}
-	add := func(from, to uint64) {
-		for b := max(from, first); b <= min(to, first+count-1); b++ {
-			own[(b-first)/c.ratio] = struct{}{}
+	d := &c.descs[g]
+	var places [][2]uint64
+	for _, place := range []struct{ at, length uint64 }{{d.BlockBitmap, 1}, {d.InodeBitmap, 1}, {d.InodeTable, c.tableLength()}} {
+		if place.at != 0 {
+			places = append(places, [2]uint64{place.at, place.at + place.length - 1})
 		}
 	}
 	if from, to, ok := c.headerBlocks(g); ok {
-		add(from, to)
+		places = append(places, [2]uint64{from, to})
 	}
-	d := &c.descs[g]
-	for _, place := range []struct{ at, length uint64 }{{d.BlockBitmap, 1}, {d.InodeBitmap, 1}, {d.InodeTable, c.tableLength()}} {
-		if place.at != 0 {
-			add(place.at, place.at+place.length-1)
+	slices.SortFunc(places, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) })
+	next := uint64(0) // cluster of the group that is not counted
+	for _, p := range places {
+		from, to := max(p[0], first), min(p[1], first+count-1)
+		if from > to {
+			continue
+		}
+		low, high := max((from-first)/c.ratio, next), (to-first)/c.ratio+1
+		if low < high {
+			total += high - low
+			next = high
 		}
 	}
-	return uint64(len(own))
+	return total
 }
 
 // compareBitmap compares a bitmap on disk, whose first n bits count and whose

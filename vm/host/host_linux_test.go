@@ -34,12 +34,15 @@ import (
 	"diskwright/vm/protocol"
 )
 
-// TestMain is also the guest: this test's own program is /init.
+// binaries is where program builds.
+var binaries string
+
 func TestMain(m *testing.M) {
-	if guest.Running() {
-		guest.Main()
+	status := m.Run()
+	if binaries != "" {
+		os.RemoveAll(binaries)
 	}
-	os.Exit(m.Run())
+	os.Exit(status)
 }
 
 // one has one machine run at a time.
@@ -51,6 +54,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	binaries = dir
 	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "diskwright"), "diskwright/cmd/diskwright")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()

@@ -46,6 +46,7 @@ var bootMatrix = []bootCase{
 // TestBootMatrix starts every image of the matrix, built twice with the same
 // bytes, and has the system inside say that its store is intact.
 func TestBootMatrix(t *testing.T) {
+	t.Parallel()
 	for _, c := range bootMatrix {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -99,6 +100,7 @@ func withVariables(t *testing.T, s *fixture.System) (image, variables string) {
 // systemd-boot, to which a kernel must be copied, and by GRUB, which reads it
 // where it is.
 func TestBootTree(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		loader, layout string
 		firmware       boot.Firmware

@@ -23,6 +23,7 @@ import (
 // they are for, to a login prompt and a system without failed units. The first is
 // that of `make demo`.
 func TestDebian(t *testing.T) {
+	t.Parallel()
 	root := debianRoot(t)
 	for _, c := range []struct {
 		spec      string

@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -355,9 +357,9 @@ func TestFull(t *testing.T) {
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	b := rootOnly(t, script(t, "sleep 1000\n")...)
-	b.machine.Limit = 20 * time.Second
+	b.machine.Limit = 8 * time.Second
 	err := b.run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "not done within 20s") {
+	if err == nil || !strings.Contains(err.Error(), "not done within 8s") {
 		t.Errorf("error is %v", err)
 	}
 	noQEMU(t, b)
@@ -414,13 +416,44 @@ func TestNoStart(t *testing.T) {
 	}
 }
 
+// A QEMU that somebody kills is told with the step that it was at.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	b := rootOnly(t, script(t, "sleep 1000\n")...)
+	report := b.machine.Report
+	step := guest.System + "/bin/switch-to-configuration boot"
+	b.machine.Report = func(e Event) {
+		report(e)
+		if e.Step == step {
+			for _, pid := range b.processes() {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+	err := b.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "ended early") || !strings.Contains(err.Error(), step) {
+		t.Errorf("error is %v", err)
+	}
+	noQEMU(t, b)
+}
+
 // noQEMU fails the test if a QEMU still has the disk.
 func noQEMU(t *testing.T, b *bench) {
 	t.Helper()
-	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, file := range processes {
+	if pids := b.processes(); len(pids) > 0 {
+		t.Errorf("still there: %d", pids)
+	}
+}
+
+// processes returns those that have the disk as an argument.
+func (b *bench) processes() (pids []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
 		if line, err := os.ReadFile(file); err == nil && strings.Contains(string(line), b.machine.Disk) {
-			t.Errorf("still there: %q", line)
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+				pids = append(pids, pid)
+			}
 		}
 	}
+	return pids
 }

@@ -286,9 +286,9 @@ func regions(t testing.TB, image []byte) (list []region) {
 // TestCheckMutations: what e2fsck finds wrong with an image of which a field was
 // changed, Check does.
 func TestCheckMutations(t *testing.T) {
-	count := 100
+	count := 60
 	if os.Getenv("DISKWRIGHT_LONG") != "" {
-		count = 2000
+		count = 600
 	}
 	images := map[string][]byte{}
 	for _, kind := range []Kind{Ext2, Ext3, Ext4} {
@@ -302,6 +302,10 @@ func TestCheckMutations(t *testing.T) {
 		{"uninit_bg", "ext4", "-O ^64bit,^metadata_csum,uninit_bg -g 4096"},
 		{"bigalloc", "ext4", "-O bigalloc,^metadata_csum -C 16384"},
 		{"orphan_file", "ext4", "-O metadata_csum_seed,orphan_file"},
+		{"meta_bg", "ext4", "-b 1024 -g 2048 -O meta_bg,^resize_inode,^metadata_csum,^sparse_super"},
+		{"sparse_super2", "ext4", "-b 1024 -O sparse_super2,^resize_inode,^metadata_csum"},
+		{"large inodes", "ext4", "-O ^metadata_csum,ea_inode -I 1024"},
+		{"casefold, mmp", "ext4", "-O casefold,mmp,^metadata_csum -E mmp_update_interval=1"},
 	} {
 		b, err := os.ReadFile(foreignImage(t, source, c.kind, c.args, "24m"))
 		if err != nil {
@@ -402,7 +406,7 @@ func writeDifference(t testing.TB, f *os.File, from, to []byte) {
 func TestCheckFlips(t *testing.T) {
 	count := 300
 	if os.Getenv("DISKWRIGHT_LONG") != "" {
-		count = 20000
+		count = 6000
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, kind := range []Kind{Ext2, Ext4} {

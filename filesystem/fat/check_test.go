@@ -147,7 +147,7 @@ func places(t testing.TB, image []byte) []place {
 func TestCheckMutations(t *testing.T) {
 	count := 120
 	if os.Getenv("DISKWRIGHT_LONG") != "" {
-		count = 2000
+		count = 800
 	}
 	images := map[string][]byte{}
 	for _, c := range foreignFATs[:4] {

@@ -100,10 +100,12 @@ func choose(to, from *tree.Inode, names []string) error {
 	return choose(child, next, names[1:])
 }
 
-// fileEntry is a file as --json has it.
+// fileEntry is a file as --json has it: a name in a directory, or a path.
 type fileEntry struct {
+	Name       string            `json:"name,omitempty"`
+	NameBase64 string            `json:"nameBase64,omitempty"` // in place of a name that is not UTF-8
 	Path       string            `json:"path,omitempty"`
-	PathBase64 string            `json:"pathBase64,omitempty"` // in place of a path that is not UTF-8
+	PathBase64 string            `json:"pathBase64,omitempty"` // likewise
 	Type       string            `json:"type"`
 	Mode       string            `json:"mode"` // permissions, octal
 	UID        uint32            `json:"uid"`
@@ -116,12 +118,17 @@ type fileEntry struct {
 	Xattrs     map[string]string `json:"xattrs,omitempty"`       // values in base64
 }
 
-func newFileEntry(path string, i *tree.Inode) (fileEntry, error) {
+func newFileEntry(l listed) (fileEntry, error) {
+	i := l.inode
 	e := fileEntry{
 		Type: typeNames[i.Type()], Mode: fmt.Sprintf("%04o", i.Mode&tree.PermMask), UID: i.UID, GID: i.GID,
 		Modified: time.Unix(i.Mtime.Sec, int64(i.Mtime.Nsec)).UTC(),
 	}
-	e.Path, e.PathBase64 = textOrBase64(path)
+	if l.isName {
+		e.Name, e.NameBase64 = textOrBase64(l.path)
+	} else {
+		e.Path, e.PathBase64 = textOrBase64(l.path)
+	}
 	switch i.Type() {
 	case tree.TypeRegular:
 		e.Size = i.Size()
@@ -137,7 +144,7 @@ func newFileEntry(path string, i *tree.Inode) (fileEntry, error) {
 		e.Xattrs[x.Name] = base64.StdEncoding.EncodeToString(x.Value)
 	}
 	if year := e.Modified.Year(); year < 0 || year > 9999 { // which RFC 3339 has no room for
-		return e, fmt.Errorf("%q: modified in the year %d", path, year)
+		return e, fmt.Errorf("%q: modified in the year %d", l.path, year)
 	}
 	return e, nil
 }

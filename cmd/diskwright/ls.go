@@ -62,7 +62,7 @@ func (a *app) runLs(ctx context.Context, opts lsOptions, image string, paths []s
 	entries := []fileEntry{}
 	if opts.json {
 		for _, l := range list {
-			e, err := newFileEntry(l.path, l.inode)
+			e, err := newFileEntry(l)
 			if err != nil {
 				return err
 			}
@@ -79,8 +79,9 @@ type lsResult struct {
 
 // listed is a file and what it is called.
 type listed struct {
-	path  string
-	inode *tree.Inode
+	path   string
+	isName bool // in the directory that was asked for
+	inode  *tree.Inode
 }
 
 // list returns what there is to show of a path.
@@ -97,10 +98,10 @@ func (o *lsOptions) list(ctx context.Context, files inspect.Files, path string) 
 		return nil, err
 	}
 	if !i.IsDir() {
-		return []listed{{path, i}}, nil
+		return []listed{{path, false, i}}, nil
 	}
 	for _, e := range i.Entries {
-		list = append(list, listed{e.Name, e.Inode})
+		list = append(list, listed{e.Name, true, e.Inode})
 	}
 	return list, nil
 }
@@ -111,7 +112,7 @@ func below(root *tree.Inode, path string) (list []listed) {
 	var walk func(path string, i *tree.Inode)
 	walk = func(path string, i *tree.Inode) {
 		for _, e := range i.Entries {
-			list = append(list, listed{path + "/" + e.Name, e.Inode})
+			list = append(list, listed{path + "/" + e.Name, false, e.Inode})
 			walk(path+"/"+e.Name, e.Inode)
 		}
 	}
@@ -125,7 +126,7 @@ func below(root *tree.Inode, path string) (list []listed) {
 		at = at.Child(name)
 	}
 	if !at.IsDir() {
-		return []listed{{clean, at}}
+		return []listed{{clean, false, at}}
 	}
 	walk(clean, at)
 	return list

@@ -39,8 +39,11 @@ lint: ## format, vet, staticcheck, and that it builds elsewhere
 generate: ## the JSON schema and the parameter reference
 	$(GO) generate ./...
 
-bench: ## against mkfs.ext4 -d and the floor; see docs/benchmarks.md
+bench: ## all benchmarks, for an hour or so; see docs/benchmarks.md
 	bench/run
+	bench/closure
+	bench/formats
+	bench/looking
 
 oracles: ## the foreign programs that the tests compare with (Debian)
 	test/install-oracles

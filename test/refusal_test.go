@@ -238,8 +238,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"--partition-table-type", "legacy", "--disk-size", "2097153"}, []string{"--disk-size"}},
 		{[]string{"--compat", "older", "--partition-table-type", "efixbootldr"}, []string{"older"}},
 		{[]string{"--root-gpuid", "nonsense"}, []string{"--root-gpuid"}},
-		{[]string{"--format", "qcow2"}, []string{"qcow2", "not supported"}},
-		{[]string{"--install-boot-loader"}, []string{"--install-boot-loader", "not supported"}},
+		{[]string{"--format", "qed"}, []string{"--format", "qed"}},
+		{[]string{"--install-boot-loader"}, []string{"--install-boot-loader", "nothing to boot"}},
 		{[]string{"--label", "seventeen bytes!!", "--fs-type", "xfs", "--boot-size", "1X"}, []string{"--label", "--fs-type", "--boot-size"}},
 	} {
 		out := scratch.Dir(t)

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 
 	"diskwright/content"
 	"diskwright/filesystem/ext4"
@@ -268,12 +269,16 @@ func (c *comparison) fileSystem(number int, differ blocks) (*walk, error) {
 		return nil, nil
 	}
 	w := &walk{comparison: c, differ: differ}
-	var err error
-	if w.rootA, w.volumeA, w.nodesA, err = c.tree(c.a, number); err != nil {
-		return nil, fmt.Errorf("%q: %w", c.a.File, err)
+	var errA, errB error
+	var reading sync.WaitGroup
+	reading.Go(func() { w.rootA, w.volumeA, w.nodesA, errA = c.tree(c.a, number) })
+	w.rootB, w.volumeB, w.nodesB, errB = c.tree(c.b, number)
+	reading.Wait()
+	if errA != nil {
+		return nil, fmt.Errorf("%q: %w", c.a.File, errA)
 	}
-	if w.rootB, w.volumeB, w.nodesB, err = c.tree(c.b, number); err != nil {
-		return nil, fmt.Errorf("%q: %w", c.b.File, err)
+	if errB != nil {
+		return nil, fmt.Errorf("%q: %w", c.b.File, errB)
 	}
 	w.names = newNames(w.rootA, w.rootB)
 	if err := w.pair("/", w.rootA, w.rootB); err != nil {

@@ -34,7 +34,7 @@ func mapFile(f *os.File, mayChange bool) (*diskmap.Map, error) {
 	for pos < size {
 		data, end := pos, size
 		if fi.Mode().IsRegular() {
-			if data, end, err = nextData(f, pos, size); err != nil {
+			if data, end, err = content.NextData(f.Fd(), pos, size); err != nil {
 				return nil, err
 			}
 		}

@@ -209,7 +209,7 @@ func gaps(t *partition.Table) []Gap {
 	if sectors := t.DiskSize / t.SectorSize; t.Scheme == partition.GPT {
 		next, end = min(t.FirstUsable, sectors)*t.SectorSize, min(t.LastUsable+1, sectors)*t.SectorSize
 	}
-	for _, p := range placed(t) {
+	for _, p := range t.Placed() {
 		if from := t.Offset(p); from > next {
 			list = append(list, Gap{next, min(from, end) - next})
 		}
@@ -220,14 +220,4 @@ func gaps(t *partition.Table) []Gap {
 	}
 	list = append(list, Gap{next, end - next})
 	return slices.DeleteFunc(list, func(g Gap) bool { return g.Size <= 0 })
-}
-
-// placed returns the partitions in the order of their places, without those
-// that only contain others.
-func placed(t *partition.Table) []partition.Partition {
-	list := slices.DeleteFunc(slices.Clone(t.Partitions), func(p partition.Partition) bool {
-		return p.Role == partition.Extended
-	})
-	slices.SortStableFunc(list, func(a, b partition.Partition) int { return int(min(max(a.Start-b.Start, -1), 1)) })
-	return list
 }

@@ -69,7 +69,7 @@ func (img *Image) Picture(width int) string {
 
 // segments cuts the disk into partitions and gaps.
 func (img *Image) segments() []segment {
-	partitions := placed(img.Table)
+	partitions := img.Table.Placed()
 	if len(partitions) == 0 {
 		return []segment{img.segment(0, img.DiskSize, img.DiskSize)}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 )
 
 // Read takes the partition table of a disk of size bytes. A disk without one
@@ -110,8 +109,7 @@ func (d disk) read(off, n int64) ([]byte, error) {
 // reportOverlap compares each partition with those that begin before it.
 // Logical partitions lie inside of extended ones, which therefore do not count.
 func (t *Table) reportOverlap() {
-	sorted := slices.DeleteFunc(slices.Clone(t.Partitions), func(p Partition) bool { return p.Role == Extended })
-	slices.SortStableFunc(sorted, func(a, b Partition) int { return int(min(max(a.Start-b.Start, -1), 1)) })
+	sorted := t.Placed()
 	for i := 1; i < len(sorted); i++ {
 		before, p := sorted[i-1], sorted[i]
 		if before.Last() < p.Start {

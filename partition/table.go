@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,6 +96,14 @@ func (t *Table) Offset(p Partition) int64 { return p.Start * t.SectorSize }
 
 // Size returns the length of a partition in bytes.
 func (t *Table) Size(p Partition) int64 { return p.Sectors * t.SectorSize }
+
+// Placed returns the partitions in the order of their places, without those that
+// only contain others.
+func (t *Table) Placed() []Partition {
+	list := slices.DeleteFunc(slices.Clone(t.Partitions), func(p Partition) bool { return p.Role == Extended })
+	slices.SortStableFunc(list, func(a, b Partition) int { return cmp.Compare(a.Start, b.Start) })
+	return list
+}
 
 // ByRole returns the first partition with that role.
 func (t *Table) ByRole(role Role) (Partition, bool) {

@@ -4,7 +4,6 @@ package tree
 
 import (
 	"errors"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -172,7 +171,10 @@ func withHoles(file *content.HostFile, h dirHandle, name string, f *found) (cont
 	defer unix.Close(fd)
 	var b diskmap.Builder
 	for pos := int64(0); pos < f.size; {
-		data, end, err := nextData(fd, pos, f.size)
+		data, end, err := content.NextData(uintptr(fd), pos, f.size)
+		if err == unix.ENXIO {
+			return nil, errReplaced // it shrank
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -193,32 +195,6 @@ func withHoles(file *content.HostFile, h dirHandle, name string, f *found) (cont
 		return nil, errReplaced
 	}
 	return b.Map(f.size)
-}
-
-// nextData returns the first run of data at or behind pos, or an empty one at
-// the end.
-func nextData(fd int, pos, size int64) (data, end int64, err error) {
-	data, err = unix.Seek(fd, pos, unix.SEEK_DATA)
-	switch {
-	case err == unix.ENXIO:
-		return size, size, nil
-	case err == unix.EINVAL || err == unix.ENOTSUP:
-		return pos, size, nil // not known here: all is data
-	case err != nil:
-		return 0, 0, err
-	case data < pos || data >= size:
-		return size, size, nil // it grew
-	}
-	end, err = unix.Seek(fd, data, unix.SEEK_HOLE)
-	switch {
-	case err == unix.ENXIO:
-		return 0, 0, errReplaced // it shrank
-	case err != nil:
-		return 0, 0, err
-	case end <= data:
-		return 0, 0, io.ErrNoProgress
-	}
-	return data, min(end, size), nil
 }
 
 // readXattrs returns the chosen extended attributes of the file at path,

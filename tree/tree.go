@@ -98,6 +98,27 @@ type Entry struct {
 // Type returns the type bits of the mode.
 func (i *Inode) Type() uint32 { return i.Mode & TypeMask }
 
+// TypeName returns what i is in a word, for people and programs.
+func (i *Inode) TypeName() string {
+	switch i.Type() {
+	case TypeRegular:
+		return "file"
+	case TypeDir:
+		return "directory"
+	case TypeSymlink:
+		return "symlink"
+	case TypeChar:
+		return "char"
+	case TypeBlock:
+		return "block"
+	case TypeFIFO:
+		return "fifo"
+	case TypeSocket:
+		return "socket"
+	}
+	return ""
+}
+
 // IsDir reports whether i is a directory.
 func (i *Inode) IsDir() bool { return i.Type() == TypeDir }
 

@@ -44,7 +44,7 @@ func (a *app) runCat(ctx context.Context, opts filesOptions, image string, paths
 		case err != nil:
 			return notFound(path, err)
 		case !i.IsRegular():
-			return fmt.Errorf("%q is a %s, not a file", path, typeNames[i.Type()])
+			return fmt.Errorf("%q is a %s, not a file", path, i.TypeName())
 		}
 		sources[n] = i.Content
 	}

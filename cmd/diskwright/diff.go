@@ -184,10 +184,7 @@ func versionsOf(list []string) string {
 }
 
 func printFileDiff(t *table, f diff.File) {
-	name := show(f.Path)
-	if f.PathBase64 != "" {
-		name = "base64:" + f.PathBase64
-	}
+	name := showName(f.Name)
 	switch f.Only {
 	case "a":
 		t.line("- %s (%s, %s)", name, f.Type, progress.Bytes(f.Size))

@@ -147,7 +147,7 @@ type duFileSystem struct {
 
 // duDirectory is a directory with all below it.
 type duDirectory struct {
-	du.Name
+	inspect.Name
 	Size   int64 `json:"size"`
 	Length int64 `json:"length"`
 	Files  int64 `json:"files"`
@@ -158,7 +158,7 @@ func duResultOf(u *du.Usage, opts duOptions) duResult {
 	for _, fs := range u.FileSystems {
 		f := duFileSystem{FileSystem: fs, Directories: []duDirectory{}}
 		for _, d := range fs.Root.Directories(opts.depth, 0) {
-			f.Directories = append(f.Directories, duDirectory{du.NewName(d.Path), d.Size, d.Length, d.Files})
+			f.Directories = append(f.Directories, duDirectory{inspect.NewName(d.Path), d.Size, d.Length, d.Files})
 		}
 		r.FileSystems = append(r.FileSystems, f)
 	}
@@ -249,11 +249,7 @@ func printDuplicates(t *table, d *du.Duplicates, opts duOptions) {
 	}
 	t.heading("EQUAL FILES BELOW %s: %s could be saved by hard links of %d files", d.Below, progress.Bytes(d.Size), d.Files)
 	for _, g := range d.Groups[:opts.shown(len(d.Groups))] {
-		name := show(g.Names[0].Path)
-		if g.Names[0].PathBase64 != "" {
-			name = "base64:" + g.Names[0].PathBase64
-		}
-		t.line("  %s\t%d equal to\t%s", progress.Bytes(g.Size), g.Files, name)
+		t.line("  %s\t%d equal to\t%s", progress.Bytes(g.Size), g.Files, showName(g.Names[0]))
 	}
 	opts.more(t, len(d.Groups))
 }

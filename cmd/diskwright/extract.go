@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"diskwright/inspect"
 	"diskwright/tree"
 
 	"github.com/spf13/cobra"
@@ -53,9 +54,8 @@ type extractResult struct {
 }
 
 type skippedResult struct {
-	Path       string `json:"path,omitempty"`
-	PathBase64 string `json:"pathBase64,omitempty"`
-	Why        string `json:"why"`
+	inspect.Name
+	Why string `json:"why"`
 }
 
 func (a *app) runExtract(ctx context.Context, opts extractOptions, image string, paths []string) error {
@@ -77,9 +77,7 @@ func (a *app) runExtract(ctx context.Context, opts extractOptions, image string,
 		Privileged: os.Geteuid() == 0,
 		Skipped: func(path, why string) {
 			a.ui.warningf("%s: %s", show(path), why)
-			s := skippedResult{Why: why}
-			s.Path, s.PathBase64 = textOrBase64(path)
-			result.Skipped = append(result.Skipped, s)
+			result.Skipped = append(result.Skipped, skippedResult{inspect.NewName(path), why})
 		},
 	})
 	if err != nil {

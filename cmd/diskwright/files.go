@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"diskwright/inspect"
 	"diskwright/tree"
@@ -121,19 +120,19 @@ type fileEntry struct {
 func newFileEntry(l listed) (fileEntry, error) {
 	i := l.inode
 	e := fileEntry{
-		Type: typeNames[i.Type()], Mode: fmt.Sprintf("%04o", i.Mode&tree.PermMask), UID: i.UID, GID: i.GID,
+		Type: i.TypeName(), Mode: fmt.Sprintf("%04o", i.Mode&tree.PermMask), UID: i.UID, GID: i.GID,
 		Modified: time.Unix(i.Mtime.Sec, int64(i.Mtime.Nsec)).UTC(),
 	}
 	if l.isName {
-		e.Name, e.NameBase64 = textOrBase64(l.path)
+		e.Name, e.NameBase64 = inspect.EncodeName(l.path)
 	} else {
-		e.Path, e.PathBase64 = textOrBase64(l.path)
+		e.Path, e.PathBase64 = inspect.EncodeName(l.path)
 	}
 	switch i.Type() {
 	case tree.TypeRegular:
 		e.Size = i.Size()
 	case tree.TypeSymlink:
-		e.Target, e.TargetB64 = textOrBase64(i.Target())
+		e.Target, e.TargetB64 = inspect.EncodeName(i.Target())
 	case tree.TypeChar, tree.TypeBlock:
 		e.Device = fmt.Sprintf("%d:%d", i.Major, i.Minor)
 	}
@@ -147,18 +146,6 @@ func newFileEntry(l listed) (fileEntry, error) {
 		return e, fmt.Errorf("%q: modified in the year %d", l.path, year)
 	}
 	return e, nil
-}
-
-func textOrBase64(s string) (text, b64 string) {
-	if utf8.ValidString(s) {
-		return s, ""
-	}
-	return "", base64.StdEncoding.EncodeToString([]byte(s))
-}
-
-var typeNames = map[uint32]string{
-	tree.TypeRegular: "file", tree.TypeDir: "directory", tree.TypeSymlink: "symlink", tree.TypeChar: "char",
-	tree.TypeBlock: "block", tree.TypeFIFO: "fifo", tree.TypeSocket: "socket",
 }
 
 // notFound makes a short error of what is not there.

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"diskwright/builder"
+	"diskwright/inspect"
 	"diskwright/partition"
 	"diskwright/progress"
 )
@@ -60,6 +61,14 @@ func show(name string) string {
 		return strconv.Quote(name)
 	}
 	return name
+}
+
+// showName is show for a path of an image.
+func showName(n inspect.Name) string {
+	if n.PathBase64 != "" {
+		return "base64:" + n.PathBase64
+	}
+	return show(n.Path)
 }
 
 // size writes a size for people, and exactly, in two cells.

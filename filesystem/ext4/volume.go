@@ -172,19 +172,8 @@ func hasSuperCopy(s *ondisk.Superblock, group uint64) bool {
 		return true
 	case s.Features.HasCompat(ondisk.CompatSparseSuper2):
 		return group == uint64(s.BackupGroups[0]) || group == uint64(s.BackupGroups[1])
-	case group == 1 || !s.Features.HasROCompat(ondisk.ROCompatSparseSuper):
-		return true
 	}
-	for _, base := range []uint64{3, 5, 7} {
-		power := base
-		for power < group {
-			power *= base
-		}
-		if power == group {
-			return true
-		}
-	}
-	return false
+	return !s.Features.HasROCompat(ondisk.ROCompatSparseSuper) || hasSuper(int64(group))
 }
 
 // Node is an inode that was read.

@@ -113,35 +113,9 @@ func TestForeign(t *testing.T) {
 	source := foreignTree(t)
 	t.Setenv("E2FSPROGS_FAKE_TIME", "1600000000")
 	var plain manifest.Manifest // what the kernel reads in an ext4 of no particular kind
-	for _, c := range []struct{ name, kind, args string }{
-		{"ext2", "ext2", ""},
-		{"ext2, 1 KiB", "ext2", "-b 1024"},
-		{"ext2, no file types", "ext2", "-b 1024 -O ^filetype,^dir_index -I 128"},
-		{"ext3", "ext3", "-b 2048"},
-		{"ext4", "ext4", ""},
-		{"ext4, 1 KiB", "ext4", "-b 1024"},
-		{"32 bit, old inodes", "ext4", "-O ^64bit,^metadata_csum,^flex_bg -I 128"},
-		{"uninit_bg", "ext4", "-O ^64bit,^metadata_csum,uninit_bg"},
-		{"no extents", "ext4", "-O ^extent,^64bit"},
-		{"meta_bg", "ext4", "-b 1024 -O meta_bg,^resize_inode"},
-		{"meta_bg, no checksums", "ext4", "-b 1024 -g 2048 -O meta_bg,^resize_inode,^metadata_csum,^sparse_super"},
-		{"sparse_super2", "ext4", "-b 1024 -g 1024 -O sparse_super2,^resize_inode,meta_bg"},
-		{"inline_data", "ext4", "-O inline_data"},
-		{"inline_data, large inodes", "ext4", "-O inline_data -I 1024"},
-		{"ea_inode", "ext4", "-O ea_inode"},
-		{"bigalloc", "ext4", "-O bigalloc -C 16384"},
-		{"casefold", "ext4", "-O casefold"},
-		{"csum_seed, orphan_file, large_dir", "ext4", "-O metadata_csum_seed,orphan_file,large_dir"},
-		{"descriptors of 128 bytes", "ext4", "-E desc_size=128"},
-		{"quota, project", "ext4", "-O quota,project"},
-		{"verity, encrypt, mmp", "ext4", "-O verity,encrypt,mmp -E mmp_update_interval=1"},
-	} {
+	for _, c := range foreignKinds {
 		t.Run(c.name, func(t *testing.T) {
-			image := filepath.Join(t.TempDir(), "image")
-			args := append([]string{"-q", "-F", "-t", c.kind, "-d", source}, strings.Fields(c.args)...)
-			if output, status := oracle.Exit(t, "mke2fs", append(args, image, "64m")...); status != 0 {
-				t.Fatalf("mke2fs %v: %s", args, output)
-			}
+			image := foreignImage(t, source, c.kind, c.args, "64m")
 			want := plain
 			if c.name != "casefold" { // which few kernels are made with
 				options := "ro"

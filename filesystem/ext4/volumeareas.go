@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -10,9 +11,38 @@ import (
 // Area is a run of blocks that belongs to the file system itself.
 type Area struct {
 	First, Count uint64
-	What         string // in words
-	InodeTable   bool
-	FirstInode   uint32 // of an inode table
+	Kind         AreaKind
+	Group        uint64
+}
+
+// AreaKind is what an area holds.
+type AreaKind int
+
+// The kinds of areas.
+const (
+	SuperblockArea AreaKind = iota
+	DescriptorArea          // and room for more of them
+	BlockBitmapArea
+	InodeBitmapArea
+	InodeTableArea
+	JournalArea // of no group
+)
+
+// String says what the area is.
+func (a Area) String() string {
+	switch a.Kind {
+	case SuperblockArea:
+		return fmt.Sprintf("superblock of group %d", a.Group)
+	case DescriptorArea:
+		return fmt.Sprintf("descriptors in group %d", a.Group)
+	case BlockBitmapArea:
+		return fmt.Sprintf("block bitmap of group %d", a.Group)
+	case InodeBitmapArea:
+		return fmt.Sprintf("inode bitmap of group %d", a.Group)
+	case InodeTableArea:
+		return fmt.Sprintf("inode table of group %d", a.Group)
+	}
+	return "journal"
 }
 
 // Areas returns what the file system has for itself, by its superblock and its
@@ -22,9 +52,9 @@ type Area struct {
 func (v *Volume) Areas() ([]Area, error) {
 	s := v.super
 	var list []Area
-	add := func(first, count uint64, what string, args ...any) {
+	add := func(first, count uint64, kind AreaKind, group uint64) {
 		if count > 0 && first < s.Blocks {
-			list = append(list, Area{First: first, Count: min(count, s.Blocks-first), What: fmt.Sprintf(what, args...)})
+			list = append(list, Area{first, min(count, s.Blocks-first), kind, group})
 		}
 	}
 	superBlock := uint64(ondisk.SuperblockOffset / v.block)
@@ -39,16 +69,12 @@ func (v *Volume) Areas() ([]Area, error) {
 			start = superBlock
 		}
 		if hasSuperCopy(s, g) {
-			add(start, 1, "superblock of group %d", g)
-			add(start+1, v.descBlocks()+uint64(s.ReservedGDT), "descriptors in group %d", g)
+			add(start, 1, SuperblockArea, g)
+			add(start+1, v.descBlocks()+uint64(s.ReservedGDT), DescriptorArea, g)
 		}
-		add(d.BlockBitmap, 1, "block bitmap of group %d", g)
-		add(d.InodeBitmap, 1, "inode bitmap of group %d", g)
-		if d.InodeTable < s.Blocks {
-			add(d.InodeTable, tableBlocks, "inode table of group %d", g)
-			last := &list[len(list)-1]
-			last.InodeTable, last.FirstInode = true, uint32(g)*s.InodesPerGroup+1
-		}
+		add(d.BlockBitmap, 1, BlockBitmapArea, g)
+		add(d.InodeBitmap, 1, InodeBitmapArea, g)
+		add(d.InodeTable, tableBlocks, InodeTableArea, g)
 	}
 	if s.JournalInode != 0 && s.Features.HasCompat(ondisk.CompatHasJournal) {
 		n, err := v.Node(s.JournalInode)
@@ -56,22 +82,14 @@ func (v *Volume) Areas() ([]Area, error) {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
 		err = v.runs(n, (n.Size+uint64(v.block)-1)/uint64(v.block), func(r mapping) error {
-			add(r.physical, r.count, "journal")
+			add(r.physical, r.count, JournalArea, 0)
 			return nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Area) int {
-		switch {
-		case a.First < b.First:
-			return -1
-		case a.First > b.First:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b Area) int { return cmp.Compare(a.First, b.First) })
 	return list, nil
 }
 

@@ -220,7 +220,10 @@ func (w *writer) read(b batch) (n int64, err error) {
 	return n, nil
 }
 
-func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
+// DivideUp returns how many units n needs.
+func DivideUp(n, unit int64) int64 { return (n + unit - 1) / unit }
+
+func roundUp(n, unit int64) int64 { return DivideUp(n, unit) * unit }
 
 func (w *writer) encode() error {
 	for len(w.encoded) < len(w.blocks) {

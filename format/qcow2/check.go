@@ -8,6 +8,7 @@ import (
 
 	"diskwright/content"
 	"diskwright/finding"
+	"diskwright/format/block"
 )
 
 // Kinds of findings of [Image.Check].
@@ -72,7 +73,7 @@ func (c *check) use(off, n int64, where string) (ok bool) {
 	if n == 0 {
 		return true
 	}
-	end := divideUp(c.fileSize, c.clusterSize()) * c.clusterSize()
+	end := block.DivideUp(c.fileSize, c.clusterSize()) * c.clusterSize()
 	if off < 0 || off > end || n > end-off {
 		c.list.Add(findTable, where, "%d bytes at %d are not inside of the file, which has %d bytes", n, uint64(off), c.fileSize)
 		return false
@@ -217,7 +218,7 @@ func (c *check) snapshotTables() {
 			return
 		}
 		length := fixed + int64(get32(h[36:])) + int64(binary.BigEndian.Uint16(h[12:])) + int64(binary.BigEndian.Uint16(h[14:]))
-		at += divideUp(length, 8) * 8
+		at += block.DivideUp(length, 8) * 8
 		l1Offset, l1Size := int64(get64(h)), int64(get32(h[8:]))
 		if l1Size > maxL1Size || l1Offset%c.clusterSize() != 0 || l1Offset < 0 || l1Offset > c.fileSize-l1Size*8 {
 			c.list.Add(findTable, where, "its L1 table of %d entries at %d cannot be", l1Size, l1Offset)

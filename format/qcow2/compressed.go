@@ -50,7 +50,7 @@ func writeCompressed(ctx context.Context, m *diskmap.Map, f *os.File, o Options)
 func touched(m *diskmap.Map) int64 {
 	n, next := int64(0), int64(0)
 	for e := range m.Extents(0, m.Size()) {
-		first, end := max(next, e.Offset/clusterSize), divideUp(e.End(), clusterSize)
+		first, end := max(next, e.Offset/clusterSize), block.DivideUp(e.End(), clusterSize)
 		if end > first {
 			n += end - first
 			next = end
@@ -183,7 +183,7 @@ const maxShared = 1<<16 - 1
 // they may cross into a new cluster if that is the next one.
 func (p *packer) pack(n int64) (int64, error) {
 	last := (p.free - 1) / clusterSize // cluster of the byte before
-	rest := divideUp(p.free, clusterSize)*clusterSize - p.free
+	rest := block.DivideUp(p.free, clusterSize)*clusterSize - p.free
 	if p.free == 0 || rest == 0 || rest < n || p.counted(last) == maxShared {
 		at, err := p.take()
 		if err != nil {
@@ -199,7 +199,7 @@ func (p *packer) pack(n int64) (int64, error) {
 	for c := off / clusterSize; c <= (p.free-1)/clusterSize; c++ {
 		p.count(c)
 	}
-	p.free = divideUp(p.free, packing) * packing
+	p.free = block.DivideUp(p.free, packing) * packing
 	return off, nil
 }
 

@@ -167,7 +167,7 @@ func (img *Image) parseTables(p []byte) error {
 	}
 	h.size = int64(size)
 	h.l1Entries, h.l1Offset = int64(get32(p[offL1Size:])), int64(get64(p[offL1Offset:]))
-	need := divideUp(h.size, h.tableBytes())
+	need := block.DivideUp(h.size, h.tableBytes())
 	if h.l1Entries < need || h.l1Entries > maxL1Size {
 		return fmt.Errorf("an L1 table of %d entries for a disk of %d bytes, which needs %d; %d is the most", h.l1Entries, h.size, need, maxL1Size)
 	}
@@ -214,7 +214,7 @@ func (img *Image) extensions(from, backing int64) (extensions, error) {
 		case extensionFeatureNames:
 			ext.names = p[:n]
 		}
-		p = p[min(int64(len(p)), divideUp(n, 8)*8):]
+		p = p[min(int64(len(p)), block.DivideUp(n, 8)*8):]
 	}
 	return ext, nil
 }

@@ -156,10 +156,8 @@ func DiskSize(size int64) (int64, error) {
 	if size > diskmap.MaxSize {
 		return 0, fmt.Errorf("qcow2: a disk of %d bytes is more than 1 EiB", size)
 	}
-	return divideUp(size, sectorSize) * sectorSize, nil
+	return block.DivideUp(size, sectorSize) * sectorSize, nil
 }
-
-func divideUp(n, unit int64) int64 { return (n + unit - 1) / unit }
 
 // Write writes m to f, an empty regular file.
 func Write(ctx context.Context, m *diskmap.Map, f *os.File, o Options) error {
@@ -193,8 +191,8 @@ func newGeometry(size, used int64) (geometry, error) {
 	if err != nil {
 		return geometry{}, err
 	}
-	g := geometry{size: size, l1Entries: divideUp(size, clusterSize*entriesInTable)}
-	l1Clusters := divideUp(g.l1Entries, entriesInTable)
+	g := geometry{size: size, l1Entries: block.DivideUp(size, clusterSize*entriesInTable)}
+	l1Clusters := block.DivideUp(g.l1Entries, entriesInTable)
 	for {
 		g.refcountClusters++
 		g.refcountBlock = 1 + g.refcountClusters

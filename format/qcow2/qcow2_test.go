@@ -18,6 +18,7 @@ import (
 	"diskwright/diskmap"
 	"diskwright/format/block"
 	"diskwright/format/raw"
+	"diskwright/test/maps"
 	"diskwright/test/oracle"
 
 	"pgregory.net/rapid"
@@ -135,7 +136,7 @@ func mapOf(t testing.TB, img *Image) *diskmap.Map {
 // same compares two maps, of which the second may be longer by zeros.
 func same(t testing.TB, want, got *diskmap.Map) {
 	t.Helper()
-	if got.Size() != divideUp(want.Size(), sectorSize)*sectorSize {
+	if got.Size() != block.DivideUp(want.Size(), sectorSize)*sectorSize {
 		t.Fatalf("the disk has %d bytes, want %d", got.Size(), want.Size())
 	}
 	next := int64(0)
@@ -302,19 +303,11 @@ print(n)
 func TestWorkers(t *testing.T) {
 	m := mixedMap(t, 600<<20)
 	for _, c := range compressions {
-		var first []byte
-		for _, workers := range []int{1, 2, 3, 7} {
-			p, err := os.ReadFile(write(t, m, Options{Compression: c, Options: block.Options{Workers: workers}}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if first == nil {
-				first = p
-			}
-			if !bytes.Equal(p, first) {
-				t.Errorf("%q: %d workers write something else", c, workers)
-			}
-		}
+		t.Run(string(c), func(t *testing.T) {
+			maps.SameForWorkers(t, []int{1, 2, 3, 7}, func(workers int) string {
+				return write(t, m, Options{Compression: c, Options: block.Options{Workers: workers}})
+			})
+		})
 	}
 }
 

@@ -1,7 +1,5 @@
 package raw
 
-import "diskwright/diskmap"
-
 // fillWindow writes a region that has data in all of its blocks through a
 // mapping of it: the extents are read to where they belong. If done is false,
 // the region is for write(2): it has holes (the kernel fills whole folios of a
@@ -29,15 +27,10 @@ func (w *writer) fillWindow(from, to int64) (n int64, done bool, err error) {
 	}()
 	return n, true, guard(func() error {
 		for e := range w.m.Extents(from, to) {
-			if err := readExtent(e, window[e.Offset-from:e.End()-from]); err != nil {
+			if _, err := e.ReadAt(window[e.Offset-from:e.End()-from], 0); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-func readExtent(e diskmap.Extent, p []byte) error {
-	_, err := e.ReadAt(p, 0)
-	return err
 }

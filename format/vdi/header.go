@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
+	"diskwright/format/block"
 )
 
 var le = binary.LittleEndian
@@ -132,7 +134,7 @@ func (h *header) check() error {
 	if h.blockExtra != 0 {
 		return fmt.Errorf("%d bytes in front of each block; only images without can be read", h.blockExtra)
 	}
-	if need := ceil(h.diskSize, h.blockSize); h.blocks < need || need > maxBlocks {
+	if need := block.DivideUp(h.diskSize, h.blockSize); h.blocks < need || need > maxBlocks {
 		return fmt.Errorf("a disk of %d bytes in %d blocks of %d bytes", h.diskSize, h.blocks, h.blockSize)
 	}
 	if h.blockMap < 72+headerSize {

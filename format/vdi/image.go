@@ -49,7 +49,7 @@ func (i *Image) Map() (*diskmap.Map, error) {
 
 func (i *Image) place() (*diskmap.Map, error) {
 	h := i.header
-	blocks := ceil(h.diskSize, h.blockSize)
+	blocks := block.DivideUp(h.diskSize, h.blockSize)
 	p := block.NewPlacement(i.fileSize)
 	if err := p.Reserve("header", 0, 72+headerSize); err != nil {
 		return nil, err

@@ -73,12 +73,12 @@ func Layout(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error
 		return nil, err
 	}
 	used := block.NewIndex(spans)
-	blocks := ceil(m.Size(), BlockSize)
+	blocks := block.DivideUp(m.Size(), BlockSize)
 	h := header{
 		imageType:       typeDynamic,
 		blockMap:        headerEnd,
-		data:            ceil(headerEnd+blocks*entrySize, BlockSize) * BlockSize,
-		diskSize:        ceil(m.Size(), sectorSize) * sectorSize,
+		data:            block.DivideUp(headerEnd+blocks*entrySize, BlockSize) * BlockSize,
+		diskSize:        block.DivideUp(m.Size(), sectorSize) * sectorSize,
 		blockSize:       BlockSize,
 		blocks:          blocks,
 		blocksAllocated: used.Count(),
@@ -111,5 +111,3 @@ func blockMap(used *block.Index, blocks int64) content.Source {
 		le.PutUint32(p, entry)
 	})
 }
-
-func ceil(n, unit int64) int64 { return (n + unit - 1) / unit }

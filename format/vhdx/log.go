@@ -179,7 +179,7 @@ const maxFile = 1 << 50
 
 // descriptorSectors returns how many sectors the header and descriptors have.
 func (e *entry) descriptorSectors() int64 {
-	return ceil(entryHeaderSize+e.descriptors*descriptorSize, logSector)
+	return block.DivideUp(entryHeaderSize+e.descriptors*descriptorSize, logSector)
 }
 
 // apply makes the changes of an entry to pages: sectors of the file, by their

@@ -53,7 +53,7 @@ func (m *metadata) chunkRatio() int64 { return (1 << 23) * m.sectorSize / m.bloc
 // batEntries returns how many entries the BAT of a disk without a parent has:
 // it ends with the last block.
 func (m *metadata) batEntries() int64 {
-	blocks := ceil(m.size, m.blockSize)
+	blocks := block.DivideUp(m.size, m.blockSize)
 	return blocks + max(blocks-1, 0)/m.chunkRatio()
 }
 

@@ -93,7 +93,7 @@ func Layout(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error
 	}
 	meta := metadata{
 		blockSize:          blockSize(m.Size()),
-		size:               ceil(m.Size(), sectorSize) * sectorSize,
+		size:               block.DivideUp(m.Size(), sectorSize) * sectorSize,
 		id:                 o.ID("vhdx-virtual-disk"),
 		sectorSize:         sectorSize,
 		physicalSectorSize: physicalSectorSize,
@@ -103,7 +103,7 @@ func Layout(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error
 		return nil, err
 	}
 	used := block.NewIndex(spans)
-	bat := region{id: regionBAT, offset: batOffset, length: ceil(meta.batEntries()*batEntrySize, alignment) * alignment, required: true}
+	bat := region{id: regionBAT, offset: batOffset, length: block.DivideUp(meta.batEntries()*batEntrySize, alignment) * alignment, required: true}
 	data := bat.offset + bat.length
 	regions := encodeRegions([]region{bat, {id: regionMetadata, offset: metadataOffset, length: metadataLength, required: true}})
 
@@ -131,7 +131,7 @@ func Layout(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error
 // blockSize returns the size of blocks of a disk.
 func blockSize(size int64) int64 {
 	n := int64(minBlockSize)
-	for ceil(size, n) > smallBlocks {
+	for block.DivideUp(size, n) > smallBlocks {
 		n *= 2
 	}
 	return n
@@ -172,8 +172,6 @@ const (
 	// 2.5.1.2
 	sectorBitmapNotPresent = 0
 )
-
-func ceil(n, unit int64) int64 { return (n + unit - 1) / unit }
 
 // guid returns an identifier from its usual notation.
 func guid(s string) uuid.UUID { return uuid.MustParse(s) }

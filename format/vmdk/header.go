@@ -94,7 +94,7 @@ func decodeHeader(p []byte) (*header, error) {
 
 // check refuses what cannot be read.
 func (h *header) check(fileSize int64) error {
-	sectors := uint64(ceil(fileSize, sectorSize))
+	sectors := uint64(block.DivideUp(fileSize, sectorSize))
 	switch {
 	case h.version < 1 || h.version > 3:
 		return fmt.Errorf("version %d; only 1 to 3 can be read", h.version)
@@ -127,5 +127,5 @@ func (h *header) compressed() bool { return h.compression == compressDeflate }
 
 // tables returns how many grain tables the disk has.
 func (h *header) tables() int64 {
-	return ceil(int64(h.capacity), int64(h.grainSize)*int64(h.tableEntries))
+	return block.DivideUp(int64(h.capacity), int64(h.grainSize)*int64(h.tableEntries))
 }

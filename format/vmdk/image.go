@@ -171,7 +171,7 @@ func (i *Image) placement() (*block.Placement, error) {
 func (i *Image) grains(each func(grain, sector int64) error) error {
 	h := i.header
 	zeroGrain := h.flags&flagZeroGrain != 0
-	all := ceil(int64(h.capacity), int64(h.grainSize))
+	all := block.DivideUp(int64(h.capacity), int64(h.grainSize))
 	for n, table := range i.directory {
 		if table == 0 {
 			continue
@@ -227,7 +227,7 @@ func (i *Image) placeCompressed() (*diskmap.Map, error) {
 		if err != nil {
 			return err
 		}
-		if err := p.Reserve("compressed grain", sector*sectorSize, ceil(grainHeader+length, sectorSize)*sectorSize); err != nil {
+		if err := p.Reserve("compressed grain", sector*sectorSize, block.DivideUp(grainHeader+length, sectorSize)*sectorSize); err != nil {
 			return err
 		}
 		if grain != to || to == 0 {

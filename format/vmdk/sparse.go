@@ -28,11 +28,11 @@ func Layout(ctx context.Context, m *diskmap.Map, o Options) (*diskmap.Map, error
 	}
 	used := block.NewIndex(spans)
 
-	tables := ceil(sectors, grainSectors*tableGrains)
-	directorySectors := ceil(tables*entrySize, sectorSize)
+	tables := block.DivideUp(sectors, grainSectors*tableGrains)
+	directorySectors := block.DivideUp(tables*entrySize, sectorSize)
 	redundant := int64(descriptorSector + descriptorSectors)
 	directory := redundant + directorySectors + tables*tableSectors
-	data := ceil(directory+directorySectors+tables*tableSectors, grainSectors) * grainSectors
+	data := block.DivideUp(directory+directorySectors+tables*tableSectors, grainSectors) * grainSectors
 	if end := data + used.Count()*grainSectors; end > maxSectors {
 		return nil, errTooMuchData(end)
 	}
@@ -75,7 +75,7 @@ func placeTables(b *diskmap.Builder, used *block.Index, tables, first, data int6
 	const tableSize = tableGrains * entrySize
 	done := int64(0) // tables
 	for _, s := range used.Spans() {
-		from, to := max(s.First/tableGrains, done), ceil(s.End(), tableGrains)
+		from, to := max(s.First/tableGrains, done), block.DivideUp(s.End(), tableGrains)
 		if from < to {
 			b.Place(first*sectorSize+from*tableSize, content.Section(all, from*tableSize, (to-from)*tableSize))
 			done = to

@@ -75,7 +75,7 @@ func writeStream(ctx context.Context, m *diskmap.Map, w io.Writer, o Options) er
 			overhead:       streamOverhead,
 			compression:    compressDeflate,
 		},
-		directory: make([]uint32, ceil(sectors, grainSectors*tableGrains)),
+		directory: make([]uint32, block.DivideUp(sectors, grainSectors*tableGrains)),
 		current:   -1,
 	}
 	s.write(s.header.encode())
@@ -133,7 +133,7 @@ func (s *stream) write(p []byte) {
 	if rest := len(p) % sectorSize; rest != 0 {
 		_, s.err = s.w.Write(make([]byte, sectorSize-rest))
 	}
-	s.sector += ceil(int64(len(p)), sectorSize)
+	s.sector += block.DivideUp(int64(len(p)), sectorSize)
 	if s.err == nil && s.sector > maxSectors {
 		s.err = errTooMuchData(s.sector)
 	}
@@ -176,7 +176,7 @@ func (s *stream) marker(kind uint32, sectors int64) {
 // finish writes what is behind the last grain.
 func (s *stream) finish() {
 	s.endTable()
-	s.marker(markerDirectory, ceil(int64(len(s.directory))*entrySize, sectorSize))
+	s.marker(markerDirectory, block.DivideUp(int64(len(s.directory))*entrySize, sectorSize))
 	footer := s.header
 	footer.directory = uint64(s.sector)
 	s.write(encodeEntries(s.directory))

@@ -143,7 +143,7 @@ func diskSectors(m *diskmap.Map) (int64, error) {
 	if m.Size() <= 0 || m.Size() > MaxSize {
 		return 0, fmt.Errorf("vmdk: a disk of %d bytes cannot be in an image, which holds a sector at least and %d bytes (62 TiB) at most", m.Size(), int64(MaxSize))
 	}
-	return ceil(m.Size(), sectorSize), nil
+	return block.DivideUp(m.Size(), sectorSize), nil
 }
 
 func errTooMuchData(sector int64) error {
@@ -152,5 +152,3 @@ func errTooMuchData(sector int64) error {
 
 // maxSectors bounds the places in grain tables.
 const maxSectors = 1 << 32
-
-func ceil(n, unit int64) int64 { return (n + unit - 1) / unit }

@@ -46,16 +46,7 @@ func write(t testing.TB, m *diskmap.Map, o vmdk.Options) string {
 
 func open(t testing.TB, path string) *diskmap.Map {
 	t.Helper()
-	f, size := maps.Open(t, path)
-	image, err := vmdk.Open(f, size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := image.Map()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return maps.Disk(t, path, vmdk.Open)
 }
 
 // TestQemuReads: qemu-img finds our images sound and equal to our raw ones, and
@@ -403,21 +394,13 @@ func TestMemory(t *testing.T) {
 func TestWorkers(t *testing.T) {
 	m := maps.Random(t, 3, 300*mib+512)
 	for _, subformat := range subformats {
-		var first []byte
-		for _, workers := range []int{1, 2, 7} {
-			o := options(subformat)
-			o.Workers = workers
-			p, err := os.ReadFile(write(t, m, o))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if first == nil {
-				first = p
-			}
-			if !bytes.Equal(p, first) {
-				t.Errorf("%s: %d workers write another file", subformat, workers)
-			}
-		}
+		t.Run(fmt.Sprint(subformat), func(t *testing.T) {
+			maps.SameForWorkers(t, []int{1, 2, 7}, func(workers int) string {
+				o := options(subformat)
+				o.Workers = workers
+				return write(t, m, o)
+			})
+		})
 	}
 }
 

@@ -94,7 +94,7 @@ func (i *Image) openDynamic() error {
 	if h.blockSize < 4<<10 || h.blockSize > 256<<20 || h.blockSize&(h.blockSize-1) != 0 {
 		return fmt.Errorf("blocks of %d bytes; that must be a power of two from 4 KiB to 256 MiB", h.blockSize)
 	}
-	if need := ceil(i.size, int64(h.blockSize)); int64(h.entries) < need || need > maxEntries {
+	if need := block.DivideUp(i.size, int64(h.blockSize)); int64(h.entries) < need || need > maxEntries {
 		return fmt.Errorf("a disk of %d bytes in %d blocks of %d bytes", i.size, h.entries, h.blockSize)
 	}
 	if h.tableOffset > uint64(i.fileSize) {
@@ -142,8 +142,8 @@ func (i *Image) place() (*diskmap.Map, error) {
 func (i *Image) placeBlocks(p *block.Placement) error {
 	h := i.header
 	blockSize := int64(h.blockSize)
-	bitmap := ceil(blockSize/sectorSize/8, sectorSize) * sectorSize
-	entries := ceil(i.size, blockSize)
+	bitmap := block.DivideUp(blockSize/sectorSize/8, sectorSize) * sectorSize
+	entries := block.DivideUp(i.size, blockSize)
 	table := int64(h.tableOffset)
 	for _, part := range []struct {
 		what   string

@@ -86,7 +86,7 @@ func DiskSize(size int64, o Options) (int64, error) {
 	if size <= 0 || size > MaxSize {
 		return 0, fmt.Errorf("vpc: a disk of %d bytes cannot be in a virtual hard disk, which holds a sector at least and %d bytes (2040 GiB) at most", size, int64(MaxSize))
 	}
-	sectors := ceil(size, unit) * unit / sectorSize
+	sectors := block.DivideUp(size, unit) * unit / sectorSize
 	if !o.exact() {
 		if g := geometryFor(sectors); g != maxGeometry {
 			sectors = g.sectors()
@@ -163,8 +163,8 @@ const stride = sectorSize + BlockSize
 
 // dynamic lays out a dynamic disk of which some blocks are used.
 func dynamic(m *diskmap.Map, used *block.Index, f *footer) (*diskmap.Map, error) {
-	entries := ceil(int64(f.size), BlockSize)
-	tableSize := ceil(entries*entrySize, sectorSize) * sectorSize
+	entries := block.DivideUp(int64(f.size), BlockSize)
+	tableSize := block.DivideUp(entries*entrySize, sectorSize) * sectorSize
 	data := int64(tableOffset + tableSize)
 	end := data + used.Count()*stride
 	h := header{tableOffset: tableOffset, entries: uint32(entries), blockSize: BlockSize}
@@ -197,5 +197,3 @@ var allWritten = func() content.Bytes {
 	}
 	return p
 }()
-
-func ceil(n, unit int64) int64 { return (n + unit - 1) / unit }

@@ -51,19 +51,7 @@ func write(t testing.TB, m *diskmap.Map, o vpc.Options) string {
 
 func open(t testing.TB, path string) *diskmap.Map {
 	t.Helper()
-	f, size := maps.Open(t, path)
-	image, err := vpc.Open(f, size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := image.Map()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Size() != image.Size() {
-		t.Fatalf("the map has %d bytes, the disk %d", m.Size(), image.Size())
-	}
-	return m
+	return maps.Disk(t, path, vpc.Open)
 }
 
 // TestQemuReads: qemu-img finds our images equal to our raw ones, and so do we.
@@ -349,21 +337,11 @@ func TestMemory(t *testing.T) {
 // TestWorkers: any number of workers writes the same file.
 func TestWorkers(t *testing.T) {
 	m := maps.Random(t, 3, 300*mib+512)
-	var first []byte
-	for _, workers := range []int{1, 2, 7} {
+	maps.SameForWorkers(t, []int{1, 2, 7}, func(workers int) string {
 		o := options(vpc.Dynamic, false)
 		o.Workers = workers
-		p, err := os.ReadFile(write(t, m, o))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if first == nil {
-			first = p
-		}
-		if !bytes.Equal(p, first) {
-			t.Errorf("%d workers write another file", workers)
-		}
-	}
+		return write(t, m, o)
+	})
 }
 
 // TestRefuses: what is not right is refused, and the message says what.

@@ -73,8 +73,7 @@ type FileSystem struct {
 
 // File is a file that differs.
 type File struct {
-	Path       string `json:"path,omitempty"`
-	PathBase64 string `json:"pathBase64,omitempty"` // in place of one that is not UTF-8
+	inspect.Name
 	// Only says that one of the images has it, "a" or "b".
 	Only string `json:"only,omitempty"`
 	// Type and Size are those of the file that there is, or of that in B.
@@ -182,7 +181,7 @@ func (c *comparison) parts() (list []part) {
 		return []part{whole}
 	}
 	at := int64(0)
-	for _, p := range placed(c.a.Table) {
+	for _, p := range c.a.Table.Placed() {
 		from := c.a.Table.Offset(p)
 		if from > at {
 			list = append(list, part{"outside of partitions", -1, side{diskA, at, from}, side{diskB, at, min(from, diskB.Size())}})
@@ -195,7 +194,7 @@ func (c *comparison) parts() (list []part) {
 		}
 	}
 	// What is behind the last partition of either.
-	for _, q := range placed(c.b.Table) {
+	for _, q := range c.b.Table.Placed() {
 		at = max(at, c.b.Table.Offset(q)+c.b.Table.Size(q))
 	}
 	if end := min(diskA.Size(), diskB.Size()); at < end {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"diskwright/filesystem/ext4"
 	"diskwright/tree"
@@ -120,15 +119,15 @@ func (x *explainer) explainBlock(off int64) error {
 // what returns what a block is for, and whether a difference of it is explained.
 func (x *explainer) what(number uint64, off int64) (what string, explained bool, err error) {
 	if a := x.area(number); a != nil {
-		switch {
-		case a.What == "journal":
-			return a.What, false, nil
-		case a.InodeTable:
-			return a.What, x.explainsInodes(a, number), nil
-		case isBitmap(a.What):
-			return a.What, x.namesOrAttributes || len(x.files) > 0 && x.fields, nil
+		switch a.Kind {
+		case ext4.JournalArea:
+			return a.String(), false, nil
+		case ext4.InodeTableArea:
+			return a.String(), x.explainsInodes(a, number), nil
+		case ext4.BlockBitmapArea, ext4.InodeBitmapArea:
+			return a.String(), x.namesOrAttributes || len(x.files) > 0 && x.fields, nil
 		}
-		return a.What, x.fields, nil
+		return a.String(), x.fields, nil
 	}
 	if o := x.owner(off); o != nil {
 		if o.changed {
@@ -148,10 +147,6 @@ func (x *explainer) what(number uint64, off int64) (what string, explained bool,
 		return "directories, maps of files or attributes", x.namesOrAttributes, nil
 	}
 	return "", false, nil
-}
-
-func isBitmap(what string) bool {
-	return strings.HasPrefix(what, "block bitmap") || strings.HasPrefix(what, "inode bitmap")
 }
 
 func (x *explainer) area(number uint64) *ext4.Area {
@@ -174,7 +169,7 @@ func (x *explainer) area(number uint64) *ext4.Area {
 // to differ.
 func (x *explainer) explainsInodes(a *ext4.Area, number uint64) bool {
 	perBlock := uint32(x.block) / uint32(x.volumeA.Superblock().InodeSize)
-	first := a.FirstInode + uint32(number-a.First)*perBlock
+	first := uint32(a.Group)*x.volumeA.Superblock().InodesPerGroup + 1 + uint32(number-a.First)*perBlock
 	for n := range perBlock {
 		if x.inodes[first+n] {
 			return true

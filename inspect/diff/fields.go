@@ -182,11 +182,3 @@ func identifier(list []any) (string, bool) {
 	}
 	return id.String(), true
 }
-
-// placed returns the partitions in the order of their places, without those that
-// only contain others.
-func placed(t *partition.Table) []partition.Partition {
-	list := slices.DeleteFunc(slices.Clone(t.Partitions), func(p partition.Partition) bool { return p.Role == partition.Extended })
-	slices.SortStableFunc(list, func(a, b partition.Partition) int { return int(min(max(a.Start-b.Start, -1), 1)) })
-	return list
-}

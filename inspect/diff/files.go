@@ -1,7 +1,6 @@
 package diff
 
 import (
-	"encoding/base64"
 	"fmt"
 	"path"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"diskwright/content"
 	"diskwright/filesystem/ext4"
+	"diskwright/inspect"
 	"diskwright/tree"
 
 	textdiff "github.com/rogpeppe/go-internal/diff"
@@ -108,16 +108,7 @@ func (w *walk) only(which, path string, i *tree.Inode) {
 }
 
 func newFile(path string, i *tree.Inode) File {
-	f := File{Path: path, Type: typeNames[i.Type()], Size: i.Size()}
-	if !utf8.ValidString(path) {
-		f.Path, f.PathBase64 = "", base64.StdEncoding.EncodeToString([]byte(path))
-	}
-	return f
-}
-
-var typeNames = map[uint32]string{
-	tree.TypeRegular: "file", tree.TypeDir: "directory", tree.TypeSymlink: "symlink", tree.TypeChar: "char",
-	tree.TypeBlock: "block", tree.TypeFIFO: "fifo", tree.TypeSocket: "socket",
+	return File{Name: inspect.NewName(path), Type: i.TypeName(), Size: i.Size()}
 }
 
 func (w *walk) excluded(p string) bool {
@@ -142,7 +133,7 @@ func (w *walk) changes(path string, a, b *tree.Inode) (list []Change, err error)
 			list = append(list, Change{Kind: kind, A: va, B: vb})
 		}
 	}
-	text(Type, typeNames[a.Type()], typeNames[b.Type()])
+	text(Type, a.TypeName(), b.TypeName())
 	if !w.opts.ContentOnly {
 		text(Mode, fmt.Sprintf("%04o", a.Mode&tree.PermMask), fmt.Sprintf("%04o", b.Mode&tree.PermMask))
 		text(Owner, fmt.Sprintf("%d:%d", a.UID, a.GID), fmt.Sprintf("%d:%d", b.UID, b.GID))

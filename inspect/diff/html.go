@@ -3,7 +3,6 @@ package diff
 import (
 	"cmp"
 	_ "embed"
-	"encoding/base64"
 	"io"
 	"path/filepath"
 	"slices"
@@ -175,10 +174,7 @@ func (d *pageData) bound() {
 // showFile returns the file as people see it. Text counts the bytes of differences
 // of texts.
 func showFile(f File, text *int) File {
-	if b, err := base64.StdEncoding.DecodeString(f.PathBase64); err == nil && f.PathBase64 != "" {
-		f.Path, f.PathBase64 = string(b), ""
-	}
-	f.Path = page.Show(f.Path)
+	f.Name = inspect.Name{Path: page.Show(f.Bytes())}
 	f.Changes = slices.Clone(f.Changes)
 	for n := range f.Changes {
 		c := &f.Changes[n]

@@ -3,6 +3,7 @@ package diff
 import (
 	"testing"
 
+	"diskwright/inspect"
 	"diskwright/nixstore"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,20 +61,20 @@ func TestPackages(t *testing.T) {
 		return nixstore.StoreDir + "/" + string([]byte{hash}) + "c6v1fxgmkdrbnnwrv2pb3b8n9ja3q0b-" + name
 	}
 	files := []File{
-		{Path: "/etc/x", Only: "a", Type: "file", Size: 7},
-		{Path: path('0', "gone-1"), Only: "a", Type: "file", Size: 5},
-		{Path: path('1', "tool-1.9"), Only: "a", Type: "directory", Size: 4096},
-		{Path: path('1', "tool-1.9") + "/bin/tool", Only: "a", Type: "file", Size: 100},
-		{Path: path('2', "tool-1.10"), Only: "b", Type: "directory", Size: 4096},
-		{Path: path('2', "tool-1.10") + "/bin/tool", Only: "b", Type: "file", Size: 130},
-		{Path: path('3', "tool-1.10-doc"), Only: "b", Type: "file", Size: 1},
-		{Path: path('4', "etc"), Only: "a", Type: "directory"},
-		{Path: path('5', "etc"), Only: "b", Type: "directory"},
-		{Path: path('6', "both-1") + "/more", Only: "b", Type: "file", Size: 9},
-		{Path: path('7', "new"), Only: "b", Type: "directory"},
-		{Path: path('8', "old-2"), Only: "a", Type: "directory"},
-		{Path: path('9', "old-1"), Only: "b", Type: "directory"},
-		{Path: nixstore.StoreDir + "/.links", Only: "b", Type: "directory"},
+		{Name: inspect.Name{Path: "/etc/x"}, Only: "a", Type: "file", Size: 7},
+		{Name: inspect.Name{Path: path('0', "gone-1")}, Only: "a", Type: "file", Size: 5},
+		{Name: inspect.Name{Path: path('1', "tool-1.9")}, Only: "a", Type: "directory", Size: 4096},
+		{Name: inspect.Name{Path: path('1', "tool-1.9") + "/bin/tool"}, Only: "a", Type: "file", Size: 100},
+		{Name: inspect.Name{Path: path('2', "tool-1.10")}, Only: "b", Type: "directory", Size: 4096},
+		{Name: inspect.Name{Path: path('2', "tool-1.10") + "/bin/tool"}, Only: "b", Type: "file", Size: 130},
+		{Name: inspect.Name{Path: path('3', "tool-1.10-doc")}, Only: "b", Type: "file", Size: 1},
+		{Name: inspect.Name{Path: path('4', "etc")}, Only: "a", Type: "directory"},
+		{Name: inspect.Name{Path: path('5', "etc")}, Only: "b", Type: "directory"},
+		{Name: inspect.Name{Path: path('6', "both-1") + "/more"}, Only: "b", Type: "file", Size: 9},
+		{Name: inspect.Name{Path: path('7', "new")}, Only: "b", Type: "directory"},
+		{Name: inspect.Name{Path: path('8', "old-2")}, Only: "a", Type: "directory"},
+		{Name: inspect.Name{Path: path('9', "old-1")}, Only: "b", Type: "directory"},
+		{Name: inspect.Name{Path: nixstore.StoreDir + "/.links"}, Only: "b", Type: "directory"},
 	}
 	got := packagesOf(files)
 	want := []Package{

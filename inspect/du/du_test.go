@@ -193,10 +193,10 @@ func TestDuplicates(t *testing.T) {
 	if d.Below != nixstore.StoreDir || d.Files != saved.Files || d.Length != saved.Bytes || d.Files != 2 {
 		t.Errorf("%+v; optimisation saves %+v", d, saved)
 	}
-	name := func(n int) Name {
-		return Name{Path: fmt.Sprintf("%s/%s%d-part-%d/share/twin", nixstore.StoreDir, storeHash, n, n)}
+	name := func(n int) inspect.Name {
+		return inspect.Name{Path: fmt.Sprintf("%s/%s%d-part-%d/share/twin", nixstore.StoreDir, storeHash, n, n)}
 	}
-	want := []Duplicate{{Length: 100_000, Files: 2, Size: 2 * 25 * 4096, Names: []Name{name(0), name(1), name(2)}}}
+	want := []Duplicate{{Length: 100_000, Files: 2, Size: 2 * 25 * 4096, Names: []inspect.Name{name(0), name(1), name(2)}}}
 	if diff := cmp.Diff(want, d.Groups); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

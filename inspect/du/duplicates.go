@@ -2,11 +2,10 @@ package du
 
 import (
 	"context"
-	"encoding/base64"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
+	"diskwright/inspect"
 	"diskwright/nixstore"
 	"diskwright/progress"
 	"diskwright/tree"
@@ -34,24 +33,10 @@ const (
 
 // Duplicate is a group of equal files.
 type Duplicate struct {
-	Length int64  `json:"length"` // of each
-	Files  int64  `json:"files"`  // that would not be needed
-	Size   int64  `json:"size"`   // of their blocks
-	Names  []Name `json:"names"`  // the one that would stay, and some of the others
-}
-
-// Name is a path in a file system.
-type Name struct {
-	Path       string `json:"path,omitempty"`
-	PathBase64 string `json:"pathBase64,omitempty"` // in place of one that is not UTF-8
-}
-
-// NewName returns the name of a path.
-func NewName(path string) Name {
-	if utf8.ValidString(path) {
-		return Name{Path: path}
-	}
-	return Name{PathBase64: base64.StdEncoding.EncodeToString([]byte(path))}
+	Length int64          `json:"length"` // of each
+	Files  int64          `json:"files"`  // that would not be needed
+	Size   int64          `json:"size"`   // of their blocks
+	Names  []inspect.Name `json:"names"`  // the one that would stay, and some of the others
 }
 
 // duplicates finds out what [nixstore.Optimise] would do: it is let loose on a
@@ -143,7 +128,7 @@ func (g *grouping) add(path string, goes, stays *tree.Inode) {
 	g.counted[goes] = true
 	group := g.groups[stays]
 	if group == nil {
-		group = &Duplicate{Names: make([]Name, 1)}
+		group = &Duplicate{Names: make([]inspect.Name, 1)}
 		if stays.IsRegular() {
 			group.Length = stays.Size()
 		}
@@ -153,7 +138,7 @@ func (g *grouping) add(path string, goes, stays *tree.Inode) {
 	group.Files++
 	group.Size = plus(group.Size, g.w.size(goes))
 	if len(group.Names) < maxNames {
-		group.Names = append(group.Names, NewName(path))
+		group.Names = append(group.Names, inspect.NewName(path))
 	}
 }
 
@@ -163,16 +148,8 @@ func (g *grouping) nameFirst(path string, linked *tree.Inode) {
 		below := path + "/" + e.Name
 		if e.Inode.IsDir() {
 			g.nameFirst(below, e.Inode)
-		} else if group := g.groups[e.Inode]; group != nil && group.Names[0] == (Name{}) {
-			group.Names[0] = NewName(below)
+		} else if group := g.groups[e.Inode]; group != nil && group.Names[0] == (inspect.Name{}) {
+			group.Names[0] = inspect.NewName(below)
 		}
 	}
-}
-
-// bytes returns the path as it is in the file system.
-func (n Name) bytes() string {
-	if b, err := base64.StdEncoding.DecodeString(n.PathBase64); err == nil && n.PathBase64 != "" {
-		return string(b)
-	}
-	return n.Path
 }

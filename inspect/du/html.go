@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"diskwright/inspect"
 	"diskwright/inspect/page"
 )
 
@@ -94,7 +95,7 @@ func pageSystemOf(fs FileSystem, kinds map[Kind]int, least int64) pageSystem {
 		for n, group := range duplicates.Groups {
 			duplicates.Groups[n].Names = slices.Clone(group.Names)
 			for k, name := range duplicates.Groups[n].Names {
-				duplicates.Groups[n].Names[k] = Name{Path: page.Show(name.bytes())}
+				duplicates.Groups[n].Names[k] = inspect.Name{Path: page.Show(name.Bytes())}
 			}
 		}
 		s.Duplicates = &duplicates

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -85,6 +86,47 @@ func data(r *rand.Rand, n int) []byte {
 		}
 	}
 	return p
+}
+
+// Disk returns the disk in the image at path, which open opens until the test
+// ends.
+func Disk[I interface {
+	Size() int64
+	Map() (*diskmap.Map, error)
+}](t testing.TB, path string, open func(r io.ReaderAt, size int64) (I, error)) *diskmap.Map {
+	t.Helper()
+	f, size := Open(t, path)
+	image, err := open(f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := image.Map()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Size() != image.Size() {
+		t.Fatalf("the map has %d bytes, the disk %d", m.Size(), image.Size())
+	}
+	return m
+}
+
+// SameForWorkers fails the test unless write, which returns the path of a file,
+// writes the same bytes with any number of workers.
+func SameForWorkers(t testing.TB, numbers []int, write func(workers int) string) {
+	t.Helper()
+	var first []byte
+	for _, workers := range numbers {
+		p, err := os.ReadFile(write(workers))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = p
+		}
+		if !bytes.Equal(p, first) {
+			t.Errorf("%d workers write another file", workers)
+		}
+	}
 }
 
 // Allocates fails the test if do allocates more than limit bytes, freed or not. The

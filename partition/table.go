@@ -97,6 +97,18 @@ func (t *Table) Offset(p Partition) int64 { return p.Start * t.SectorSize }
 // Size returns the length of a partition in bytes.
 func (t *Table) Size(p Partition) int64 { return p.Sectors * t.SectorSize }
 
+// Usable returns the first sector that is not the table's, and the one behind the
+// last.
+func (t *Table) Usable() (first, end int64) {
+	switch t.Scheme {
+	case GPT:
+		return t.FirstUsable, t.LastUsable + 1
+	case MBR:
+		first = 1
+	}
+	return first, t.DiskSize / t.SectorSize
+}
+
 // Placed returns the partitions in the order of their places, without those that
 // only contain others.
 func (t *Table) Placed() []Partition {

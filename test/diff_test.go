@@ -138,6 +138,10 @@ func TestDiff(t *testing.T) {
 		{"volume id", poke(esp[0]+67, "abcd"), []string{"file system 1: uuid"}},
 		{"file on FAT", mtools("mcopy", "-o", "-m", conf, "::/loader/conf"), []string{"1/loader/conf times content@8"}},
 		{"disk GUID", func(path string) { oracle.Run(t, "sgdisk", "-U", "01234567-89AB-CDEF-0123-456789ABCDEF", path) }, []string{"disk: table.diskGuid"}},
+		{"disk GUID and gap", func(path string) {
+			oracle.Run(t, "sgdisk", "-U", "01234567-89AB-CDEF-0123-456789ABCDEF", path)
+			poke(34*512, "x")(path)
+		}, []string{"disk: table.diskGuid", "outside of partitions, "}},
 		{"partition's name", func(path string) { oracle.Run(t, "sgdisk", "-c", "2:other", path) }, []string{"partition 2: name"}},
 		{"partition's GUID", func(path string) { oracle.Run(t, "sgdisk", "-u", "2:01234567-89AB-CDEF-0123-456789ABCDEF", path) }, []string{"partition 2: guid"}},
 	} {

@@ -159,9 +159,15 @@ type comparison struct {
 // part is something that both disks have.
 type part struct {
 	where  string
-	number int // of the partition; -1 if it is none
+	number int // of the partition, or one of the following
 	a, b   side
 }
+
+// Numbers of parts that are no partitions.
+const (
+	noPartition = -1 // what lies in front of, between and behind them
+	tableItself = -2 // a copy of the partition table
+)
 
 // dataSize returns about how much there is to read.
 func (p part) dataSize() int64 {
@@ -180,12 +186,21 @@ func (c *comparison) parts() (list []part) {
 	if len(c.a.Table.Partitions) == 0 && len(c.b.Table.Partitions) == 0 {
 		return []part{whole}
 	}
+	first, end := c.usable()
+	outside := func(from, to int64) {
+		add := func(where string, number int, from, to int64) {
+			if from < to {
+				list = append(list, part{where, number, side{diskA, from, to}, side{diskB, from, min(to, diskB.Size())}})
+			}
+		}
+		add("partition table", tableItself, from, min(to, first))
+		add("outside of partitions", noPartition, max(from, first), min(to, end))
+		add("partition table", tableItself, max(from, end), to)
+	}
 	at := int64(0)
 	for _, p := range c.a.Table.Placed() {
 		from := c.a.Table.Offset(p)
-		if from > at {
-			list = append(list, part{"outside of partitions", -1, side{diskA, at, from}, side{diskB, at, min(from, diskB.Size())}})
-		}
+		outside(at, from)
 		at = max(at, from+c.a.Table.Size(p))
 		for _, q := range c.b.Table.Partitions {
 			if q.Number == p.Number && q.Role != partition.Extended {
@@ -197,13 +212,19 @@ func (c *comparison) parts() (list []part) {
 	for _, q := range c.b.Table.Placed() {
 		at = max(at, c.b.Table.Offset(q)+c.b.Table.Size(q))
 	}
-	if end := min(diskA.Size(), diskB.Size()); at < end {
-		list = append(list, part{"outside of partitions", -1, side{diskA, at, end}, side{diskB, at, end}})
-	}
+	outside(at, min(diskA.Size(), diskB.Size()))
 	for n, p := range list {
 		list[n].b.to = max(p.b.off, p.b.to)
 	}
 	return list
+}
+
+// usable returns what is not taken by either disk's table, in bytes.
+func (c *comparison) usable() (from, to int64) {
+	firstA, endA := c.a.Table.Usable()
+	firstB, endB := c.b.Table.Usable()
+	sizeA, sizeB := c.a.Table.SectorSize, c.b.Table.SectorSize
+	return max(firstA*sizeA, firstB*sizeB), min(endA*sizeA, endB*sizeB)
 }
 
 func sideOf(img *inspect.Image, p partition.Partition) side {
@@ -223,7 +244,7 @@ func (c *comparison) part(p part) error {
 	}
 	if p.number < 0 {
 		// The table is compared by its fields, and its checksums follow.
-		if !c.opts.ContentOnly && !c.fieldsDiffer("container", "disk", "partition") {
+		if !c.opts.ContentOnly && (p.number != tableItself || !c.fieldsDiffer("disk", "partition")) {
 			c.bytes(p.where, differ)
 		}
 		return nil

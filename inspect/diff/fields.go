@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -21,14 +22,19 @@ func (c *comparison) fields() {
 		map[string]any{"format": c.b.Format, "compress": c.b.Compress, "tar": c.b.Tar, "fields": c.b.Container})
 	tableA, tableB := *c.a.Table, *c.b.Table
 	tableA.Partitions, tableB.Partitions = nil, nil
-	c.compareFields("disk", map[string]any{"size": c.a.DiskSize, "bootCode": c.a.BootCode, "table": tableA},
-		map[string]any{"size": c.b.DiskSize, "bootCode": c.b.BootCode, "table": tableB})
+	c.compareFields("disk", map[string]any{"size": c.a.DiskSize, "bootCode": bootCodeOf(c.a), "table": tableA},
+		map[string]any{"size": c.b.DiskSize, "bootCode": bootCodeOf(c.b), "table": tableB})
 	for _, n := range numbers(c.a.Table.Partitions, c.b.Table.Partitions) {
 		c.compareFields(fmt.Sprintf("partition %d", n), partitionOf(c.a, n), partitionOf(c.b, n))
 	}
 	for _, n := range append([]int{0}, numbers(c.a.Table.Partitions, c.b.Table.Partitions)...) {
 		c.compareFields(fmt.Sprintf("file system %d", n), fileSystemOf(c.a, n), fileSystemOf(c.b, n))
 	}
+}
+
+// bootCodeOf says whose boot code an image has, and which.
+func bootCodeOf(img *inspect.Image) string {
+	return fmt.Sprintf("%s, SHA-256 %x", img.BootCode, sha256.Sum256(img.Table.BootCode))
 }
 
 // numbers returns the numbers of partitions in either list.

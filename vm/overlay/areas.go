@@ -83,24 +83,13 @@ func ReadAreas(before, after io.ReaderAt, t *partition.Table) (*Areas, error) {
 // run is a run of sectors.
 type run struct{ Start, Sectors int64 }
 
-// firstFree is the sector behind the table at the beginning of the disk.
-func firstFree(t *partition.Table) int64 {
-	if t.Scheme == partition.GPT {
-		return t.FirstUsable
-	}
-	return 1
-}
-
 // outside returns what lies in no file system and is no table: the gap before the
 // first partition, the BIOS boot partition, and what is between partitions.
 func outside(t *partition.Table) (runs []run) {
 	if t.Scheme == partition.Unpartitioned {
 		return nil
 	}
-	at, end := firstFree(t), t.DiskSize/sector
-	if t.Scheme == partition.GPT {
-		end = t.LastUsable + 1
-	}
+	at, end := t.Usable()
 	parts := slices.Clone(t.Partitions)
 	slices.SortFunc(parts, func(a, b partition.Partition) int { return cmp.Compare(a.Start, b.Start) })
 	for _, p := range parts {

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 
+	"diskwright/spec"
+
 	"github.com/google/uuid"
 )
 
@@ -22,6 +24,14 @@ const (
 	roleJournalUUID = "ext4-journal-uuid"
 	roleCsumSeed    = "ext4-checksum-seed"
 )
+
+// identityOf returns the identifiers of what s asks for.
+func identityOf(s *spec.Spec) identity {
+	if !s.Deterministic {
+		return random()
+	}
+	return derived(s.SeedUUID())
+}
 
 // derived returns identifiers that are HMAC-SHA256(seed, role), cut to 16
 // bytes and marked as version 8 of RFC 9562, which is for such use.

@@ -53,15 +53,12 @@ func newPlanner(s *spec.Spec, encoder *format.Encoder, src *sources, report Repo
 	p := &planner{
 		spec:     s,
 		encoder:  encoder,
-		identify: derived(s.SeedUUID()),
+		identify: identityOf(s),
 		epoch:    tree.Time{Sec: seconds},
 		root:     src.root,
 		contents: src.contents,
 		boots:    map[string]*tree.Inode{},
 		report:   report,
-	}
-	if !s.Deterministic {
-		p.identify = random()
 	}
 	return p
 }
@@ -389,10 +386,14 @@ func (p *planner) rootError(err error, disk int64) error {
 
 // reportRoot describes the root file system.
 func (p *planner) reportRoot(table *partition.Table, part partition.Partition, fs *ext4.FileSystem) {
-	opts, stats := p.rootOptions(table.Size(part)), fs.Stats()
-	p.report.FileSystems = append(p.report.FileSystems, FileSystem{
-		Partition:  part.Number,
-		MountPoint: part.MountPoint,
+	about := aboutExt(p.rootOptions(table.Size(part)), fs.Stats())
+	about.Partition, about.MountPoint = part.Number, part.MountPoint
+	p.report.FileSystems = append(p.report.FileSystems, about)
+}
+
+// aboutExt describes an ext file system.
+func aboutExt(opts ext4.Options, stats ext4.Stats) FileSystem {
+	return FileSystem{
 		Type:       opts.Kind.String(),
 		Label:      opts.Label,
 		UUID:       uuid.UUID(opts.UUID).String(),
@@ -402,7 +403,7 @@ func (p *planner) reportRoot(table *partition.Table, part partition.Partition, f
 		Free:       stats.FreeBlocks * ext4Block,
 		Inodes:     stats.Inodes,
 		FreeInodes: stats.FreeInodes,
-	})
+	}
 }
 
 // rootOptions returns the root file system's options for a partition of size
@@ -445,19 +446,23 @@ func (p *planner) planFAT(table *partition.Table, part partition.Partition) (*di
 	if err != nil {
 		return nil, p.fatError(part, err)
 	}
-	info := fs.Info()
-	p.report.FileSystems = append(p.report.FileSystems, FileSystem{
-		Partition:  part.Number,
-		MountPoint: part.MountPoint,
-		Type:       fmt.Sprintf("fat%d", info.Bits),
-		Label:      info.Label,
-		UUID:       volumeName(info.VolumeID),
-		Size:       info.Size,
-		BlockSize:  info.ClusterSize,
-		Used:       info.Size - info.Free(),
-		Free:       info.Free(),
-	})
+	about := aboutFAT(fs.Info())
+	about.Partition, about.MountPoint = part.Number, part.MountPoint
+	p.report.FileSystems = append(p.report.FileSystems, about)
 	return fs.Map()
+}
+
+// aboutFAT describes a FAT file system.
+func aboutFAT(info fat.Info) FileSystem {
+	return FileSystem{
+		Type:      fmt.Sprintf("fat%d", info.Bits),
+		Label:     info.Label,
+		UUID:      volumeName(info.VolumeID),
+		Size:      info.Size,
+		BlockSize: info.ClusterSize,
+		Used:      info.Used(),
+		Free:      info.Free(),
+	}
 }
 
 // fatError names the mount point, and the bootSize that would do for files

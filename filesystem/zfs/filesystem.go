@@ -43,6 +43,8 @@ type fileSystem struct {
 	pointer ondisk.BlockPointer
 	space   ondisk.Space
 	acls    bool // some file has a POSIX access list
+
+	features map[feature]bool // that it uses: see [pool.use]
 }
 
 // fileSystems returns all file systems by name, so that those above another come

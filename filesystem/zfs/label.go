@@ -61,7 +61,7 @@ func (p *pool) poolConfig(metaslabArray uint64) ondisk.NVList {
 			{Name: "create_txg", Value: uint64(birth)},
 			{Name: "children", Value: []ondisk.NVList{device}},
 		}},
-		ondisk.NVPair{Name: featuresForRead, Value: ondisk.NVList{}})
+		ondisk.NVPair{Name: featuresForRead, Value: p.features.labelFeatures()})
 }
 
 // labels writes the four labels.
@@ -71,7 +71,7 @@ func (p *pool) labels(root ondisk.BlockPointer, metaslabArray uint64) error {
 		ondisk.NVPair{Name: "top_guid", Value: p.deviceGUID()},
 		ondisk.NVPair{Name: "guid", Value: p.deviceGUID()},
 		ondisk.NVPair{Name: "vdev_tree", Value: device},
-		ondisk.NVPair{Name: featuresForRead, Value: ondisk.NVList{}})
+		ondisk.NVPair{Name: featuresForRead, Value: p.features.labelFeatures()})
 	u := &ondisk.Uberblock{
 		TXG:       rootTXG,
 		GUIDSum:   p.poolGUID() + p.deviceGUID(),

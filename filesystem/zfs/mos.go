@@ -81,17 +81,13 @@ func (p *pool) metaObjset(systems []*fileSystem) (root ondisk.BlockPointer, meta
 // directoryObject writes object 1, by which everything is found, and what it leads
 // to.
 func (m *mos) directoryObject(n *namespace, metaslabArray uint64) {
-	var read []ondisk.ZAPEntry
-	if m.pool.opts.Compression == CompressionLZ4 {
-		read = append(read, number("org.illumos:lz4_compress", 1))
-	}
 	m.zap(objectDirectory, ondisk.TypeObjectDirectory,
 		number("root_dataset", n.datasets[0].dir.object),
 		number("config", m.packedList(m.pool.poolConfig(metaslabArray))),
 		number("free_bpobj", m.blockList()),
 		number("sync_bplist", m.blockList()),
-		number("features_for_read", m.zap(m.object(), ondisk.TypeZAP, read...)),
-		number("features_for_write", m.zap(m.object(), ondisk.TypeZAP)),
+		number("features_for_read", m.zap(m.object(), ondisk.TypeZAP, m.pool.features.entries(0)...)),
+		number("features_for_write", m.zap(m.object(), ondisk.TypeZAP, m.pool.features.entries(readOnly)...)),
 		number("feature_descriptions", m.zap(m.object(), ondisk.TypeZAP)),
 		number("deflate", 1), // sizes are counted as they are on disk
 		number("creation_version", ondisk.PoolVersion))

@@ -48,6 +48,15 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 		return nil, errors.New("the root of the tree is not a directory")
 	}
 	p := &pool{opts: opts, geometry: newGeometry(opts.Size), packer: newPacker(&opts)}
+	if p.features, err = newFeatureSet("", nil); err != nil { // Z2: opts.Features, opts.PoolProperties
+		return nil, err
+	}
+	if opts.Compression == CompressionLZ4 { // Z2: properties say what they need
+		if err := p.features.need(featureLZ4); err != nil {
+			return nil, err
+		}
+	}
+	p.features.activate()
 	p.space = &space{ashift: opts.Ashift, metaslabShift: p.metaslabShift}
 	systems := p.fileSystems(root)
 	objects := int64(0)
@@ -83,9 +92,10 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 type pool struct {
 	opts Options
 	geometry
-	space  *space
-	disk   diskmap.Builder
-	packer *packer
+	features featureSet
+	space    *space
+	disk     diskmap.Builder
+	packer   *packer
 
 	indirects [][]byte // buffers of indirect blocks that are not in use
 }

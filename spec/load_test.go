@@ -148,7 +148,8 @@ func TestDefaults(t *testing.T) {
 		AdditionalSpace: "512M", BootSize: "256M", PartitionTableType: "legacy", Compat: "current",
 		FSType: "ext4", FSProfile: "upstream",
 		Deterministic: true, RootGPUID: "F222513B-DED1-49FA-B591-20CE86A2FE7F",
-		Name: "nixos-disk-image", Format: "raw", BaseName: "nixos", MemSize: 1024,
+		Name: "nixos-disk-image", Format: "raw", BaseName: "nixos",
+		InstallMethod: InstallNative, VMAccel: AccelAuto, VMTimeout: 1800, MemSize: 1024,
 	}
 	if diff := cmp.Diff(want, New(), cmpopts.IgnoreUnexported(Spec{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

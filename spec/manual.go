@@ -26,7 +26,7 @@ func (p *Parameter) manual(b *strings.Builder) {
 	summary := markdown(p.Summary)
 	fmt.Fprintf(b, "%s%s.\n\n", strings.ToUpper(summary[:1]), summary[1:])
 	fmt.Fprintf(b, "| flag | type | default | this version |\n|---|---|---|---|\n")
-	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", p.Usage(), p.typeInWords(), p.defaultInWords(), p.State)
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", p.Usage(), p.typeInWords(), p.defaultInWords(), markdown(string(p.State)))
 	if p.Detail != "" {
 		fmt.Fprintf(b, "\n%s\n", markdown(p.Detail))
 	}
@@ -124,8 +124,9 @@ specification may name it as ` + "`$schema`" + `.
 What this version does with a parameter:
 
 - **native**: what it says.
-- **without effect**: it is accepted, because specifications for make-disk-image.nix have it, and changes nothing in an
-  image that is built without a virtual machine.
+- **with ` + "`installMethod: vm`" + `**: what it says, where a virtual machine installs the boot loader. Other builds need none: there it
+  is accepted, because specifications for make-disk-image.nix have it, and changes nothing.
+- **without effect**: it is accepted, and changes nothing.
 
 ## Paths
 

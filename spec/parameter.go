@@ -35,7 +35,10 @@ type State string
 const (
 	// Native parameters do what they say.
 	Native State = "native"
-	// NoEffect parameters are accepted, and change nothing in a native build.
+	// InVM parameters are about the virtual machine of installMethod. Without one
+	// they are accepted, and change nothing.
+	InVM State = "with ‘installMethod: vm’"
+	// NoEffect parameters are accepted, and change nothing.
 	NoEffect State = "without effect"
 )
 

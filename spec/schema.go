@@ -65,7 +65,7 @@ func (p *Parameter) schema() object {
 func (p *Parameter) description() string {
 	text := markdown(p.Summary) + "."
 	if p.State != Native {
-		text += " (" + strings.ToUpper(string(p.State[:1])) + string(p.State[1:]) + ".)"
+		text += " (" + markdown(strings.ToUpper(string(p.State[:1]))+string(p.State[1:])) + ".)"
 	}
 	if p.Derived != "" {
 		text += " Default: " + markdown(p.Derived) + "."

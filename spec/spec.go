@@ -135,20 +135,24 @@ type Spec struct {
 	VerifyStore     bool
 	OptimiseStore   bool
 
-	// What a boot loader needs. This version refuses all values but those that
-	// ask for nothing.
+	// The boot loader.
 
 	InstallBootLoader *bool          // nil is the default, see InstallsBootLoader
 	BootLoader        *boot.Settings // nil is what the system itself says
 	TouchEFIVars      bool
+	EFIVariables      string
+	InstallMethod     string // InstallNative or InstallVM
 
-	// Accepted without effect: they are about the virtual machine that a
-	// native build does not need.
+	// The virtual machine of InstallVM. Other builds need none, and accept all
+	// of these but KeepDisk.
 
-	EFIFirmware  string
-	EFIVariables string
-	EFISMM       bool
-	MemSize      int64
+	KeepDisk    bool
+	VMAccel     string   // AccelAuto, AccelKVM or AccelTCG
+	VMTimeout   int64    // seconds
+	VMDevices   []string // names of the disk, below /dev
+	MemSize     int64    // MiB
+	EFIFirmware string
+	EFISMM      bool
 
 	// SourceDateEpoch is the value of the environment variable
 	// SOURCE_DATE_EPOCH, "" if it is unset. It is not a parameter: whoever

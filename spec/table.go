@@ -16,7 +16,8 @@ const (
 	groupOutput   = "The output"
 	groupNixOS    = "NixOS systems"
 	groupBoot     = "Boot loaders"
-	groupVM       = "Without effect on native builds"
+	groupVM       = "The virtual machine of installMethod"
+	groupNothing  = "Without effect"
 )
 
 // layoutNames are the layouts in the order of make-disk-image.nix's assertion.
@@ -261,7 +262,8 @@ always, and so does the Nix expression that takes its place; here it has to be a
 		Detail: `It is run by ‘/bin/sh -e’ in a temporary directory, when everything is in its place, with the variables ‘out’ (the
 output directory), ‘diskImage’ (the image in it) and ‘efiVars’ (empty without ‘touchEFIVars’); what it writes to
 standard output goes to standard error. If it fails, what the build has written is removed: the output directory
-with everything in it if the build has made it. Not with ‘-o -’. The name is make-disk-image.nix's; there is no VM.`,
+with everything in it if the build has made it. Not with ‘-o -’. The name is make-disk-image.nix's: it runs on this
+machine, whether there was a virtual one or not.`,
 		field: func(s *Spec) any { return &s.PostVM },
 	},
 
@@ -364,23 +366,65 @@ efixbootldr and legacy+gpt. There is none with ‘onlyNixStore’.`,
 	},
 
 	{
-		Name: "name", Group: groupVM, Kind: KindString, Default: "nixos-disk-image", State: NoEffect,
-		Summary: "name of the Nix derivation",
-		field:   func(s *Spec) any { return &s.Name },
+		Name: "installMethod", Group: groupBoot, Kind: KindChoice, Default: InstallNative, State: Native,
+		Allowed: []string{InstallNative, InstallVM},
+		Summary: "who installs the boot loader",
+		Detail: `- ‘native’: Diskwright, which computes what the system's installer would write. It knows the loaders of ‘bootLoader’.
+- ‘vm’: the system itself, whatever its loader is. It is started once, from the planned disk, in a virtual machine (QEMU), and runs its
+  own activation and ‘switch-to-configuration boot’ there. What that has changed becomes part of the image, which is then planned
+  and written as any other: the same bytes every time, if the installer's files are. Only with ‘system’. See [vm.md](vm.md).`,
+		field: func(s *Spec) any { return &s.InstallMethod },
+	},
+
+	{
+		Name: "keepDisk", Group: groupVM, Kind: KindBool, Default: false, State: InVM,
+		Summary: "take the disk as the virtual machine has left it",
+		Detail: `For boot loaders that find their files by the blocks in which they lie: those would be elsewhere on a disk that is planned
+again, and without ‘keepDisk’ they are refused. The image is not reproducible then. Only with ‘installMethod: vm’.`,
+		field: func(s *Spec) any { return &s.KeepDisk },
 	},
 	{
-		Name: "memSize", Group: groupVM, Kind: KindInteger, Default: int64(1024), State: NoEffect,
+		Name: "vmAccel", Group: groupVM, Kind: KindChoice, Default: AccelAuto, State: InVM,
+		Allowed: []string{AccelAuto, AccelKVM, AccelTCG},
+		Summary: "what executes the virtual machine",
+		Detail: `‘kvm’ is the processor, ‘tcg’ an emulator, which every machine can run, ten times slower. ‘auto’ is KVM where that works,
+which is found out by trying. It makes no difference to the image.`,
+		field: func(s *Spec) any { return &s.VMAccel },
+	},
+	{
+		Name: "vmTimeout", Group: groupVM, Kind: KindInteger, Default: int64(1800), State: InVM,
+		Summary: "seconds that the virtual machine may take",
+		field:   func(s *Spec) any { return &s.VMTimeout },
+	},
+	{
+		Name: "vmDevices", Group: groupVM, Kind: KindStrings, State: InVM,
+		Summary: "names below /dev that the system's installer has for the disk",
+		Detail: `In the virtual machine the disk is ‘/dev/vda’; ‘/dev/sda’, ‘/dev/xvda’ and the names that the settings of GRUB or limine in ‘system’
+have are links to it. This is for others: ‘/dev/disk/by-id/…’ in an installer that is not known.`,
+		field: func(s *Spec) any { return &s.VMDevices },
+	},
+	{
+		Name: "memSize", Group: groupVM, Kind: KindInteger, Default: int64(1024), State: InVM,
 		Summary: "memory of the virtual machine in MiB",
 		field:   func(s *Spec) any { return &s.MemSize },
 	},
 	{
-		Name: "efiFirmware", Group: groupVM, Kind: KindPath, Nullable: true, State: NoEffect,
+		Name: "efiFirmware", Group: groupVM, Kind: KindPath, Nullable: true, State: InVM,
 		Summary: "firmware of the virtual machine",
-		field:   func(s *Spec) any { return &s.EFIFirmware },
+		Detail: `‘OVMF_CODE.fd’ or the like, of the same build as ‘efiVariables’. With ‘touchEFIVars’ it must be given; the firmware's variables
+are then as the system's installer has left them.`,
+		field: func(s *Spec) any { return &s.EFIFirmware },
 	},
 	{
-		Name: "efiSMM", Group: groupVM, Kind: KindBool, Default: false, State: NoEffect,
+		Name: "efiSMM", Group: groupVM, Kind: KindBool, Default: false, State: InVM,
 		Summary: "whether the firmware needs system management mode",
+		Detail:  "As firmware with secure boot does.",
 		field:   func(s *Spec) any { return &s.EFISMM },
+	},
+
+	{
+		Name: "name", Group: groupNothing, Kind: KindString, Default: "nixos-disk-image", State: NoEffect,
+		Summary: "name of the Nix derivation",
+		field:   func(s *Spec) any { return &s.Name },
 	},
 }

@@ -72,6 +72,7 @@ func (s *Spec) Validate() error {
 	v.output()
 	v.assertions()
 	v.bootLoaderRules()
+	v.virtualMachine()
 	v.layout()
 	if len(v.problems) == 0 {
 		return nil
@@ -383,9 +384,6 @@ func (v *validator) output() {
 	v.format()
 	v.fileName("baseName", s.BaseName, len(s.suffix()))
 	v.fileName("name", s.Name, 0)
-	if s.MemSize < 1 {
-		v.fail("memSize", "%d is out of range; it must be at least 1 (MiB)", s.MemSize)
-	}
 }
 
 // fileName checks what becomes a file name together with suffix bytes more.

@@ -201,7 +201,7 @@ func TestValidate(t *testing.T) {
 		{"names", func(s *Spec) { s.BaseName, s.Name = "a/b", "" }, []string{
 			`baseName: "a/b" has a slash; it must be a name, not a path`, `name: must not be empty`}},
 		{"dots", func(s *Spec) { s.BaseName, s.MemSize = "..", 0 }, []string{
-			`baseName: ".." is a directory, not a name`, `memSize: 0 is out of range; it must be at least 1 (MiB)`}},
+			`baseName: ".." is a directory, not a name`, `memSize: 0 is out of range; it must be from 1 to 16777216 (MiB)`}},
 		{"long name", func(s *Spec) { s.BaseName = strings.Repeat("x", 252) }, []string{
 			`baseName: "` + strings.Repeat("x", 252) + `" has 252 bytes; there is room for 251`}},
 	} {

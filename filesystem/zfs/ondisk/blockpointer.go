@@ -16,7 +16,7 @@ const BlockPointerSize = 128
 //	word 6    logical size - 1, physical size - 1 (16 bits each, sectors), compression (7), embedded (1),
 //	          checksum (8), type (8), level (5), encrypted, deduplicated, little endian (1 each)
 //	word 7, 8 nothing
-//	word 9    physical birth, 0 where it is the logical one
+//	word 9    physical birth (of the bytes, where they are older than the block), 0 where it is the logical one
 //	word 10   logical birth (transaction group)
 //	word 11   fill: blocks below that are not holes, or dnodes in use
 //	word 12.. checksum
@@ -30,7 +30,12 @@ type BlockPointer struct {
 	Type                      Type
 	Level                     uint8 // 0 is data
 	Birth, Fill               uint64
+	PhysicalBirth             uint64 // 0 is Birth
 	Checksum                  Checksum
+
+	// Shared says that other blocks may have the same addresses: the block was
+	// deduplicated.
+	Shared bool
 
 	// Embedded is the block itself, PhysicalSize bytes of it, in place of
 	// addresses and checksum; sizes are any then. It is nil otherwise.
@@ -43,6 +48,10 @@ type Address struct {
 	Device uint32
 	Offset int64 // bytes
 	Size   int   // allocated, bytes
+
+	// Gang says that there is no block, but a gang header that leads to its
+	// pieces: see [DecodeGang]. Size is that of header and pieces.
+	Gang bool
 }
 
 // MaxEmbedded is how many bytes a block pointer can hold (BPE_PAYLOAD_SIZE).
@@ -51,6 +60,7 @@ const MaxEmbedded = 112
 const (
 	bpEmbedded     = 1 << 39
 	bpEncrypted    = 1 << 61
+	bpShared       = 1 << 62
 	bpLittleEndian = 1 << 63
 	bpGang         = 1 << 63 // of an address
 
@@ -58,6 +68,7 @@ const (
 	// in bytes.
 	bpEmbeddedLogical  = 25
 	bpEmbeddedPhysical = 7
+	embeddedData       = 0
 )
 
 // payloadWords are the words of a block pointer that hold an embedded block: all
@@ -96,16 +107,24 @@ func (b *BlockPointer) Encode(p []byte) {
 	}
 	for i, a := range b.Addresses {
 		le.PutUint64(p[16*i:], uint64(a.Size/SectorSize)|uint64(a.Device)<<32)
-		le.PutUint64(p[16*i+8:], uint64(a.Offset/SectorSize))
+		word := uint64(a.Offset / SectorSize)
+		if a.Gang {
+			word |= bpGang
+		}
+		le.PutUint64(p[16*i+8:], word)
+	}
+	if b.Shared {
+		properties |= bpShared
 	}
 	properties |= uint64(b.LogicalSize/SectorSize-1) | uint64(b.PhysicalSize/SectorSize-1)<<16 | uint64(b.ChecksumKind)<<40
 	le.PutUint64(p[6*8:], properties)
+	le.PutUint64(p[9*8:], b.PhysicalBirth)
 	le.PutUint64(p[11*8:], b.Fill)
 	b.Checksum.encode(p[12*8:])
 }
 
-// DecodeBlockPointer decodes a block pointer. Big endian, encrypted and gang
-// blocks are errors.
+// DecodeBlockPointer decodes a block pointer. Big endian and encrypted blocks are
+// errors.
 func DecodeBlockPointer(p []byte) (BlockPointer, error) {
 	if len(p) < BlockPointerSize {
 		return BlockPointer{}, errors.New("a block pointer is cut short")
@@ -128,19 +147,18 @@ func DecodeBlockPointer(p []byte) (BlockPointer, error) {
 		return b.decodeEmbedded(p, properties)
 	}
 	for i := range b.Addresses {
-		if word(2*i+1)&bpGang != 0 {
-			return BlockPointer{}, errors.New("a block pointer to a gang block")
-		}
 		b.Addresses[i] = Address{
 			Device: uint32(word(2*i) >> 32 & 0xffffff),
 			Offset: int64(word(2*i+1)&(1<<54-1)) * SectorSize,
 			Size:   int(word(2*i)&0xffffff) * SectorSize,
+			Gang:   word(2*i+1)&bpGang != 0,
 		}
 	}
 	b.LogicalSize = (int(properties&0xffff) + 1) * SectorSize
 	b.PhysicalSize = (int(properties>>16&0xffff) + 1) * SectorSize
 	b.ChecksumKind = ChecksumKind(properties >> 40)
-	b.Fill = word(11)
+	b.Shared = properties&bpShared != 0
+	b.PhysicalBirth, b.Fill = word(9), word(11)
 	b.Checksum = decodeChecksum(p[12*8:])
 	return b, nil
 }
@@ -148,6 +166,9 @@ func DecodeBlockPointer(p []byte) (BlockPointer, error) {
 func (b BlockPointer) decodeEmbedded(p []byte, properties uint64) (BlockPointer, error) {
 	b.LogicalSize = int(properties&(1<<bpEmbeddedLogical-1)) + 1
 	b.PhysicalSize = int(properties>>bpEmbeddedLogical&(1<<bpEmbeddedPhysical-1)) + 1
+	if kind := uint8(properties >> 40); kind != embeddedData {
+		return BlockPointer{}, fmt.Errorf("a block pointer with an embedded block of kind %d, which is not data", kind)
+	}
 	if b.PhysicalSize > MaxEmbedded {
 		return BlockPointer{}, fmt.Errorf("a block pointer with an embedded block of %d bytes, more than %d", b.PhysicalSize, MaxEmbedded)
 	}

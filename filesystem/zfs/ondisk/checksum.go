@@ -1,6 +1,9 @@
 package ondisk
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+)
 
 // Checksum is what a block pointer knows of the bytes of its block, as four words
 // (zio_cksum_t).
@@ -11,24 +14,51 @@ type ChecksumKind uint8
 
 // Kinds of checksums of blocks.
 const (
+	ChecksumOff       ChecksumKind = 2
+	ChecksumFletcher2 ChecksumKind = 6
 	ChecksumFletcher4 ChecksumKind = 7
 	ChecksumSHA256    ChecksumKind = 8
+	ChecksumSHA512    ChecksumKind = 11 // needs the feature sha512
 )
 
 // Sum returns the checksum of a block, whose size is a multiple of 512. It is
 // zero for kinds that are not known: see [ChecksumKind.Known].
 func (k ChecksumKind) Sum(block []byte) Checksum {
 	switch k {
+	case ChecksumFletcher2:
+		return Fletcher2(block)
 	case ChecksumFletcher4:
 		return Fletcher4(block)
 	case ChecksumSHA256:
 		return SHA256(block)
+	case ChecksumSHA512:
+		return SHA512(block)
 	}
 	return Checksum{}
 }
 
 // Known reports whether Sum can compute the kind.
-func (k ChecksumKind) Known() bool { return k == ChecksumFletcher4 || k == ChecksumSHA256 }
+func (k ChecksumKind) Known() bool {
+	switch k {
+	case ChecksumFletcher2, ChecksumFletcher4, ChecksumSHA256, ChecksumSHA512:
+		return true
+	}
+	return false
+}
+
+// Fletcher2 returns running sums over the even and the odd 64-bit words of a block,
+// whose size is a multiple of 16 (fletcher_2_native).
+func Fletcher2(p []byte) Checksum {
+	var a, b, c, d uint64
+	for len(p) >= 16 {
+		a += le.Uint64(p)
+		b += le.Uint64(p[8:])
+		c += a
+		d += b
+		p = p[16:]
+	}
+	return Checksum{a, b, c, d}
+}
 
 // Fletcher4 returns four running sums over the 32-bit words of a block, whose
 // size is a multiple of 4 (fletcher_4_native).
@@ -48,6 +78,13 @@ func Fletcher4(p []byte) Checksum {
 // on any machine (zio_checksum_SHA256).
 func SHA256(p []byte) Checksum {
 	return wordsOf(sha256.Sum256(p))
+}
+
+// SHA512 returns the digest of SHA-512/256 as four words in the byte order of the
+// machine that wrote the block (abd_checksum_SHA512_native).
+func SHA512(p []byte) Checksum {
+	digest := sha512.Sum512_256(p)
+	return decodeChecksum(digest[:])
 }
 
 func wordsOf(digest [sha256.Size]byte) (c Checksum) {

@@ -77,8 +77,13 @@ type Compression uint8
 
 // Kinds of compression.
 const (
-	CompressionOff Compression = 2
-	CompressionLZ4 Compression = 15
+	CompressionOff   Compression = 2
+	CompressionLZJB  Compression = 3
+	CompressionGzip1 Compression = 5 // the levels to 9 follow
+	CompressionGzip9 Compression = 13
+	CompressionZLE   Compression = 14
+	CompressionLZ4   Compression = 15
+	CompressionZstd  Compression = 16 // needs the feature zstd_compress
 )
 
 // Versions that pools with feature flags have: of the pool and of the file
@@ -87,3 +92,7 @@ const (
 	PoolVersion       = 5000 // SPA_VERSION_FEATURES
 	FileSystemVersion = 5    // ZPL_VERSION_SA
 )
+
+// MaxBlockSize is the largest block there is, with the feature large_blocks
+// (SPA_MAXBLOCKSIZE).
+const MaxBlockSize = 16 << 20

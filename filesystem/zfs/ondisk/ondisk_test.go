@@ -152,6 +152,11 @@ func TestBlockPointer(t *testing.T) {
 			LogicalSize: 131072, PhysicalSize: 4096, Compression: CompressionLZ4, ChecksumKind: ChecksumFletcher4,
 			Type: TypeFileContents, Level: 2, Birth: 4, Fill: 77, Checksum: Checksum{1, 2, 3, 1 << 63},
 		},
+		{
+			Addresses:   [3]Address{{Offset: 1 << 30, Size: 12288, Gang: true}},
+			LogicalSize: 8192, PhysicalSize: 8192, Compression: CompressionOff, ChecksumKind: ChecksumSHA512,
+			Type: TypeFileContents, Birth: 40, PhysicalBirth: 30, Fill: 1, Shared: true,
+		},
 		{LogicalSize: 1000, PhysicalSize: 112, Compression: CompressionLZ4, Type: TypeFileContents, Birth: 9, Fill: 1, Embedded: noise(112)},
 		{LogicalSize: 3, PhysicalSize: 3, Compression: CompressionOff, Type: TypeFileContents, Birth: 9, Fill: 1, Embedded: []byte("abc")},
 	} {

@@ -52,7 +52,9 @@ type Machine struct {
 	Firmware Firmware
 	Bus      string // virtio (default), ide, nvme, scsi
 	Memory   int    // MiB; 0 is 512
-	Write    bool   // the guest's writes go to the image
+	Write    bool   // the guest's writes go to the image, and to the other disks
+
+	Disks []string // further disks, raw, on virtio
 
 	Variables string // UEFI: variable store to start with, copied; "" is OVMF's own empty one
 
@@ -118,7 +120,21 @@ func (m *Machine) arguments(t testing.TB, dir string) []string {
 	default:
 		t.Fatalf("unknown firmware %q", m.Firmware)
 	}
-	return append(args, m.disk(t)...)
+	args = append(args, m.disk(t)...)
+	for i, disk := range m.Disks {
+		args = append(args,
+			"-drive", fmt.Sprintf("if=none,id=disk%d,format=raw,snapshot=%s,file=%s", i+1, m.snapshot(), escape(disk)),
+			"-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d", i+1))
+	}
+	return args
+}
+
+// snapshot says whether writes are forgotten, as QEMU calls it.
+func (m *Machine) snapshot() string {
+	if m.Write {
+		return "off"
+	}
+	return "on"
 }
 
 // flash returns the arguments for OVMF and a copy of the variables in dir.
@@ -159,11 +175,7 @@ func (m *Machine) disk(t testing.TB) []string {
 	if format == "" {
 		format = "raw"
 	}
-	snapshot := "on"
-	if m.Write {
-		snapshot = "off"
-	}
-	args := []string{"-drive", fmt.Sprintf("if=none,id=disk,format=%s,snapshot=%s,file=%s", format, snapshot, escape(m.Image))}
+	args := []string{"-drive", fmt.Sprintf("if=none,id=disk,format=%s,snapshot=%s,file=%s", format, m.snapshot(), escape(m.Image))}
 	switch m.Bus {
 	case "virtio", "":
 		return append(args, "-device", "virtio-blk-pci,drive=disk,bootindex=1")

@@ -28,6 +28,8 @@
 //	efixbootldr  |GPT       8|ESP 100|BOOT boot|root ..|1 GPT|
 //	hybrid       |GPT|BIOS  8|ESP ....... boot|root ...|1 GPT|
 //
+// (Those of the ZFS image builders are in zfs.go.)
+//
 // They are those of NixOS's make-disk-image.nix, which lets parted and sgdisk
 // write them; [Plan] gives the same bytes without either, quirks included. Each
 // quirk is named where it is made: the rounding of the boot size (size.go), how

@@ -156,29 +156,35 @@ func TestGoldens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, err := table.Map(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if m.Size() != g.DiskBytes {
-				t.Errorf("size %d", m.Size())
-			}
-			comparePartitions(t, table, g.Partitions)
 			root, _ := table.ByRole(Root)
 			if root.Number != g.RootPartition || table.Offset(root) != g.Mkfs.OffsetBytes || table.Size(root)/1024 != g.Mkfs.SizeKiB {
 				t.Errorf("root is %+v", root)
 			}
-			compareMBR(t, g, sectorOf(t, m, 0))
-			if g.GPT != nil {
-				compareHeader(t, g.GPT.Primary, sectorOf(t, m, 1))
-				compareHeader(t, g.GPT.Backup, sectorOf(t, m, g.DiskBytes/SectorSize-1))
-				compareEntries(t, g, m, g.GPT.Primary)
-				compareEntries(t, g, m, g.GPT.Backup)
-			}
-			if diff := cmp.Diff(g.NonZeroSectorRanges, nonZero(t, m)); diff != "" {
-				t.Errorf("sectors that are not zero (-want +got):\n%s", diff)
-			}
+			g.compare(t, table)
 		})
+	}
+}
+
+// compare requires that a table is that of the golden, in every byte.
+func (g golden) compare(t *testing.T, table *Table) {
+	t.Helper()
+	m, err := table.Map(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Size() != g.DiskBytes {
+		t.Errorf("size %d", m.Size())
+	}
+	comparePartitions(t, table, g.Partitions)
+	compareMBR(t, g, sectorOf(t, m, 0))
+	if g.GPT != nil {
+		compareHeader(t, g.GPT.Primary, sectorOf(t, m, 1))
+		compareHeader(t, g.GPT.Backup, sectorOf(t, m, g.DiskBytes/SectorSize-1))
+		compareEntries(t, g, m, g.GPT.Primary)
+		compareEntries(t, g, m, g.GPT.Backup)
+	}
+	if diff := cmp.Diff(g.NonZeroSectorRanges, nonZero(t, m)); diff != "" {
+		t.Errorf("sectors that are not zero (-want +got):\n%s", diff)
 	}
 }
 

@@ -94,12 +94,16 @@ func (t *Table) masterBootRecord() []byte {
 // protectiveMBR returns sector 0 of a disk with a GPT: one partition that
 // covers the disk, or as much of it as an MBR can say, so that programs that
 // only know the MBR see a full disk. Its last cylinder is the one that parted
-// writes at any size; sgdisk would calculate it.
+// writes at any size; sgdisk would calculate it, and ZFS knows none of the first
+// either.
 func (t *Table) protectiveMBR() []byte {
 	sector := t.bootSector()
 	length := min(t.DiskSize/SectorSize-1, maxMBR)
-	putMBREntry(sector, 1, mbrEntry{mbrStatusDefault, CodeProtective, 1, uint32(length)},
-		[3]byte{0x00, 0x02, 0x00}, [3]byte{0xff, 0xff, 0xff})
+	first := [3]byte{0x00, 0x02, 0x00}
+	if t.Layout == ZFSRoot {
+		first = [3]byte{0xff, 0xff, 0xff}
+	}
+	putMBREntry(sector, 1, mbrEntry{mbrStatusDefault, CodeProtective, 1, uint32(length)}, first, [3]byte{0xff, 0xff, 0xff})
 	return sector
 }
 

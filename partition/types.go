@@ -13,6 +13,10 @@ var (
 	TypeESP      = uuid.MustParse("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
 	TypeXBOOTLDR = uuid.MustParse("BC13C2FF-59E6-4262-A352-B275FD6F7172")
 	TypeLinux    = uuid.MustParse("0FC63DAF-8483-4772-8E79-3D69D8477DE4")
+
+	TypeBasicData       = uuid.MustParse("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7")
+	TypeZFS             = uuid.MustParse("6A898CC3-1DD2-11B2-99A6-080020736631")
+	TypeSolarisReserved = uuid.MustParse("6A945A3B-1DD2-11B2-99A6-080020736631")
 )
 
 // TypeName returns what the partition's type means in words, or its number if
@@ -57,6 +61,10 @@ var guidNames = map[uuid.UUID]string{
 	TypeXBOOTLDR: "extended boot loader",
 	TypeLinux:    "Linux filesystem",
 
+	TypeBasicData:       "Microsoft basic data",
+	TypeZFS:             "ZFS",
+	TypeSolarisReserved: "Solaris reserved",
+
 	uuid.MustParse("0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"): "Linux swap",
 	uuid.MustParse("E6D6D379-F507-44C2-A23C-238F2A3DF928"): "Linux LVM",
 	uuid.MustParse("A19D880F-05FC-4D3B-A006-743F0F84911E"): "Linux RAID",
@@ -73,10 +81,7 @@ var guidNames = map[uuid.UUID]string{
 	uuid.MustParse("B0E01050-EE5F-4390-949A-9101B17104E9"): "Linux /usr (ARM-64)",
 	uuid.MustParse("72EC70A6-CF74-40E6-BD49-4BDA08E8F224"): "Linux root (RISC-V-64)",
 	uuid.MustParse("E3C9E316-0B5C-4DB8-817D-F92DF00215AE"): "Microsoft reserved",
-	uuid.MustParse("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"): "Microsoft basic data",
 	uuid.MustParse("DE94BBA4-06D1-4D40-A16A-BFD50179D6AC"): "Windows recovery environment",
-	uuid.MustParse("6A898CC3-1DD2-11B2-99A6-080020736631"): "ZFS",
-	uuid.MustParse("6A945A3B-1DD2-11B2-99A6-080020736631"): "Solaris reserved",
 	uuid.MustParse("48465300-0000-11AA-AA11-00306543ECAC"): "Apple HFS+",
 	uuid.MustParse("7C3457EF-0000-11AA-AA11-00306543ECAC"): "Apple APFS",
 }

@@ -69,7 +69,7 @@ type State struct {
 type display interface {
 	update(s State) // at every tick
 	finish(s State) // at the end of a phase
-	abandon()       // at the end of a phase that did not reach its total
+	abandon()       // takes away what the next tick would replace
 	warn(message string)
 }
 
@@ -139,6 +139,15 @@ func (r *Reporter) Warn(message string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.display.warn(message)
+}
+
+// Above calls print while nothing is shown that it would have to be kept from: for
+// lines that stay.
+func (r *Reporter) Above(print func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.display.abandon()
+	print()
 }
 
 // Close ends the last phase and stops the display. A phase that knows its

@@ -121,6 +121,23 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
+// What is printed above the bar stays, and the bar comes back.
+func TestAbove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		r := NewTerminal(&out, func() int { return 80 }, "")
+		r.Phase("x", 0)
+		time.Sleep(redraw + 1)
+		r.Above(func() { out.WriteString("line\n") })
+		time.Sleep(redraw)
+		r.Close()
+		const shown = "\rx  0:00\x1b[K"
+		if want := shown + "\r\x1b[Kline\n" + shown + "\r\x1b[K"; out.String() != want {
+			t.Errorf("got %q, want %q", out.String(), want)
+		}
+	})
+}
+
 func TestLine(t *testing.T) {
 	s := State{Phase: "writing", Done: 50 << 20, Total: 200 << 20, Rate: 10 << 20, Left: 15 * time.Second}
 	for width, want := range map[int]string{

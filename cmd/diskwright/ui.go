@@ -125,6 +125,15 @@ func (u *ui) showError(err error) {
 	u.event(e)
 }
 
+// above calls print, which writes lines to standard error, above the bar.
+func (u *ui) above(print func()) {
+	if u.progress == nil {
+		print()
+		return
+	}
+	u.progress.Above(print)
+}
+
 // scriptOutput shows what a script prints, line by line, also with -q: it may
 // be why the script fails.
 type scriptOutput struct {
@@ -140,7 +149,6 @@ type scriptEvent struct {
 
 // Write implements io.Writer.
 func (s *scriptOutput) Write(p []byte) (int, error) {
-	s.ui.endProgress()
 	s.rest = append(s.rest, p...)
 	for {
 		line, rest, found := bytes.Cut(s.rest, []byte("\n"))
@@ -161,11 +169,13 @@ func (s *scriptOutput) flush() {
 }
 
 func (s *scriptOutput) line(text string) {
-	if s.ui.json {
-		s.ui.event(scriptEvent{"output", text})
-		return
-	}
-	fmt.Fprintln(s.ui.stderr, text)
+	s.ui.above(func() {
+		if s.ui.json {
+			s.ui.event(scriptEvent{"output", text})
+		} else {
+			fmt.Fprintln(s.ui.stderr, text)
+		}
+	})
 }
 
 // hintError is an error and what to do about it.

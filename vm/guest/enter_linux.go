@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,9 +23,16 @@ const path = System + "/sw/bin"
 // its children have not.
 const linger = 2 * time.Second
 
-// environment is that of all programs. The reference has HOME in a place that is
-// not on the disk: what nix-env leaves there is no part of a system.
-var environment = []string{"PATH=" + path, "HOME=/run", "TERM=dumb", "LOCALE_ARCHIVE=" + System + "/sw/lib/locale/locale-archive"}
+// environment returns that of all programs. The reference has HOME in a place that
+// is not on the disk: what nix-env leaves there is no part of a system. What
+// interpreters do in an order of their own, such as the lines of /etc/shadow, they do
+// in the same one each time.
+func environment(epoch int64) []string {
+	return []string{
+		"PATH=" + path, "HOME=/run", "TERM=dumb", "LOCALE_ARCHIVE=" + System + "/sw/lib/locale/locale-archive",
+		"SOURCE_DATE_EPOCH=" + strconv.FormatInt(epoch, 10), "PERL_HASH_SEED=0", "PERL_PERTURB_KEYS=0", "PYTHONHASHSEED=0",
+	}
+}
 
 // enter does what nixos-enter does.
 func (g *guest) enter(c protocol.Command) error {
@@ -64,7 +72,7 @@ func (g *guest) run(step string, env []string, program string, args ...string) (
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Dir = "/"
-	cmd.Env = append(slices.Clone(environment), env...)
+	cmd.Env = append(slices.Clone(g.env), env...)
 	cmd.Stdout, cmd.Stderr = g.w, g.w
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Setsid: true}
 	cmd.WaitDelay = linger

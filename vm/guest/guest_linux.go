@@ -69,10 +69,22 @@ func work() error {
 	return err
 }
 
+// devices are the names that every system has in /dev, and that are no devices.
+var devices = []struct{ name, target string }{
+	{"fd", "/proc/self/fd"}, {"stdin", "fd/0"}, {"stdout", "fd/1"}, {"stderr", "fd/2"},
+}
+
 // prepare mounts the kernel's own file systems and loads modules.
 func prepare() error {
-	for _, m := range []struct{ fstype, path string }{{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}} {
-		if err := mount(m.fstype, m.fstype, m.path, ""); err != nil {
+	for _, m := range []struct{ fstype, path, data string }{
+		{"devtmpfs", "/dev", ""}, {"devpts", "/dev/pts", ""}, {"tmpfs", "/dev/shm", "mode=1777"}, {"proc", "/proc", ""}, {"sysfs", "/sys", ""},
+	} {
+		if err := mount(m.fstype, m.fstype, m.path, m.data); err != nil {
+			return err
+		}
+	}
+	for _, d := range devices {
+		if err := os.Symlink(d.target, "/dev/"+d.name); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 	}
@@ -142,7 +154,8 @@ func openChannel() (*os.File, error) {
 
 // guest does a job.
 type guest struct {
-	w *protocol.Writer
+	w   *protocol.Writer
+	env []string // of all programs
 }
 
 // converse receives the job and does it.
@@ -168,6 +181,10 @@ func (g *guest) do(job *protocol.Job) error {
 	if err := await("disk "+disk, func() bool { _, err := os.Stat(disk); return err == nil }); err != nil {
 		return err
 	}
+	if err := setClock(job.Epoch); err != nil {
+		return err
+	}
+	g.env = environment(job.Epoch)
 	if err := linkDisk(job.Links); err != nil {
 		return err
 	}
@@ -187,6 +204,21 @@ func (g *guest) do(job *protocol.Job) error {
 		if err := g.enter(c); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// setClock makes it the epoch, so that what programs make of the date is the same
+// tomorrow. Linux has no time at which it would have started before 1970.
+func setClock(epoch int64) error {
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &up); err != nil {
+		return err
+	}
+	seconds := max(epoch, int64(up.Sec)+1)
+	now := unix.NsecToTimeval(seconds * int64(time.Second))
+	if err := unix.Settimeofday(&now); err != nil {
+		return fmt.Errorf("setting the clock to %d: %w", seconds, err)
 	}
 	return nil
 }

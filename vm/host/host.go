@@ -8,9 +8,10 @@
 // disk, a channel, and nothing else: no network, no files of the host. It runs on
 // KVM if QEMU gets that to work, and is emulated otherwise.
 //
-// QEMU ends with the context, with the time limit, and (on Linux) with this
-// process, however that ends. Its files are in a directory of its own that is
-// removed.
+// What the guest can make larger is bounded here: its console and its output are
+// pipes of which the end is kept. QEMU ends with the context, with the time limit,
+// and (on Linux) with this process, however that ends. Its files are in a directory
+// of its own that is removed.
 package host
 
 import (
@@ -20,10 +21,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+	"unicode"
 
 	"diskwright/content"
 	"diskwright/vm/kmod"
@@ -71,10 +73,11 @@ type Firmware struct {
 	SMM bool
 }
 
-// Event is news of a guest.
+// Event is news of a guest. Its texts can be shown as they are: what a terminal would
+// do something about is not in them.
 type Event struct {
 	Step   string // begins, if it is not empty
-	Output []byte // of the step
+	Output []byte // of the step, in pieces
 	Exited bool   // a program has ended, with
 	Status int
 }
@@ -127,12 +130,21 @@ func Run(ctx context.Context, m *Machine) error {
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, limit, errLimit)
 	defer cancel()
+	restore, err := m.keepVariables()
+	if err != nil {
+		return err
+	}
 	var s *session
-	for _, accel := range m.accels() {
+	for n, accel := range m.accels() {
 		// That there is a /dev/kvm says little, and that QEMU takes it not much
 		// more: some end with the first instruction. A guest that has not greeted
-		// has not touched its disk.
-		s = &session{report: m.Report, console: filepath.Join(dir, consoleFile)}
+		// has not touched its disk. Its firmware has had the variables.
+		if n > 0 {
+			if err = restore(); err != nil {
+				return err
+			}
+		}
+		s = &session{report: m.Report}
 		if err = s.run(limited, m, dir, accel); err == nil || s.greeted || limited.Err() != nil {
 			break
 		}
@@ -151,16 +163,28 @@ func Run(ctx context.Context, m *Machine) error {
 
 var errLimit = errors.New("time limit")
 
+// keepVariables returns what makes the firmware's variables what they are now.
+func (m *Machine) keepVariables() (restore func() error, err error) {
+	if m.Firmware == nil {
+		return func() error { return nil }, nil
+	}
+	store, err := os.ReadFile(m.Firmware.Variables)
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return os.WriteFile(m.Firmware.Variables, store, 0o600) }, nil
+}
+
 // session is a machine that runs.
 type session struct {
-	report  func(Event)
-	console string // file
+	report func(Event)
 
 	impatience *time.Timer // ends a machine that does not greet; nil is none
 
 	greeted bool
 	step    string
 	output  []byte // the end of what the step has printed
+	console tail   // what the kernel has printed, and firmware
 	stderr  tail   // of QEMU
 }
 
@@ -181,9 +205,22 @@ func (s *session) run(ctx context.Context, m *Machine, dir string, accel Accel) 
 	if err != nil {
 		return err
 	}
-	if err := startTied(cmd); err != nil {
+	console, ours, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer console.Close()
+	cmd.ExtraFiles = []*os.File{consoleFD - 3: ours}
+	err = startTied(cmd)
+	ours.Close()
+	if err != nil {
 		return fmt.Errorf("%s: %w", program, err)
 	}
+	consoleRead := make(chan struct{})
+	go func() {
+		io.Copy(&s.console, console)
+		close(consoleRead)
+	}()
 	if accel == KVM && m.Accel == "" {
 		s.impatience = time.AfterFunc(impatience, func() { cmd.Process.Kill() })
 		defer s.impatience.Stop()
@@ -204,6 +241,10 @@ func (s *session) run(ctx context.Context, m *Machine, dir string, accel Accel) 
 	}
 	io.Copy(io.Discard, fromGuest)
 	ended := cmd.Wait()
+	select { // the pipe's other end has gone with QEMU
+	case <-consoleRead:
+	case <-time.After(cmd.WaitDelay):
+	}
 	switch {
 	case errors.As(result, &failed):
 		return result
@@ -211,8 +252,10 @@ func (s *session) run(ctx context.Context, m *Machine, dir string, accel Accel) 
 		return fmt.Errorf("the virtual machine was done, but did not power off: %w%s", ended, s.said())
 	case over:
 		return nil
+	case errors.Is(result, io.EOF), errors.Is(result, io.ErrUnexpectedEOF), errors.Is(result, syscall.EPIPE):
+		return fmt.Errorf("the virtual machine ended early: it %s%s", s.position(), s.said())
 	default:
-		return fmt.Errorf("the virtual machine ended early (%w): it %s%s", result, s.position(), s.said())
+		return fmt.Errorf("the channel to the virtual machine is of no use (%w): it %s%s", result, s.position(), s.said())
 	}
 }
 
@@ -241,16 +284,16 @@ func (s *session) follow(w *protocol.Writer, r io.Reader, job *protocol.Job) err
 		case protocol.Done:
 			return nil
 		case protocol.Failed:
-			return &GuestError{string(m.Body), lines(s.output)}
+			return &GuestError{lines(m.Body), lines(s.output)}
 		case protocol.Step:
-			s.step = string(m.Body)
+			s.step = line(m.Body)
 			if s.step != stepUnmount { // which prints nothing: what failed before it has the word
 				s.output = nil
 			}
 			s.tell(Event{Step: s.step})
 		case protocol.Output:
 			s.output = keepEnd(append(s.output, m.Body...))
-			s.tell(Event{Output: m.Body})
+			s.tell(Event{Output: []byte(printable(m.Body))})
 		case protocol.Exit:
 			status, err := m.Status()
 			if err != nil {
@@ -290,8 +333,8 @@ func (s *session) said() string {
 	var b strings.Builder
 	if text := lines(s.output); text != "" {
 		b.WriteString("\nthe end of its output:\n" + text)
-	} else if raw, err := readEnd(s.console); err == nil && lines(raw) != "" {
-		b.WriteString("\nthe end of its console:\n" + lines(raw))
+	} else if text := lines(s.console.bytes()); text != "" {
+		b.WriteString("\nthe end of its console:\n" + text)
 	}
 	if text := lines(s.stderr.bytes()); text != "" {
 		b.WriteString("\nQEMU said:\n" + text)
@@ -331,35 +374,32 @@ func keepEnd(b []byte) []byte {
 	return b
 }
 
-// readEnd reads the end of a file.
-func readEnd(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	from := max(0, fi.Size()-endSize)
-	return io.ReadAll(io.NewSectionReader(f, from, endSize))
-}
-
-// lines returns the last lines of a text from a machine, without what a terminal
-// would do something about.
+// lines returns the last lines of a text from a machine.
 func lines(raw []byte) string {
-	text := strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(string(raw), "?"))
 	var all []string
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(printable(keepEnd(raw))) {
 		if line = strings.TrimRight(line, " \t\n"); line != "" {
 			all = append(all, line)
 		}
 	}
 	return strings.Join(all[max(0, len(all)-endLines):], "\n")
+}
+
+// maxLine is how long a line is that is one.
+const maxLine = 200
+
+// line returns a text from a machine as a line.
+func line(raw []byte) string {
+	return strings.Join(strings.Fields(printable(raw[:min(len(raw), maxLine)])), " ")
+}
+
+// printable returns a text from a machine without what a terminal would do
+// something about. What is no UTF-8 is "?".
+func printable(raw []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(string(raw), "?"))
 }

@@ -60,6 +60,8 @@ type Job struct {
 	Mounts []Mount `json:"mounts"`
 	// Links are further names of the disk, absolute paths below /dev.
 	Links []string `json:"links,omitempty"`
+	// Epoch is when it is, in the guest, as it begins: seconds since 1970.
+	Epoch int64 `json:"epoch"`
 	// EFIVars has the firmware's variables mounted.
 	EFIVars bool `json:"efiVars,omitempty"`
 	// Commands run in the system, each after its activation.

@@ -77,7 +77,7 @@ func (m *mos) newNamespace(systems []*fileSystem) (*namespace, error) {
 	m.originSnapshot(n, clones)
 	for _, d := range n.datasets {
 		m.zap(d.dir.children, ondisk.TypeDSLChildMap, d.below...)
-		m.zap(d.dir.properties, ondisk.TypeDSLProps, m.pool.properties(d.fileSystem)...)
+		m.zap(d.dir.properties, ondisk.TypeDSLProps, d.localProperties()...)
 		m.dataset(d.object, ondisk.DSLDataset{
 			Dir: d.dir.object, Previous: n.originSnap, PreviousTXG: originTXG,
 			SnapshotNames: m.zap(m.object(), ondisk.TypeDSLSnapMap),
@@ -164,33 +164,6 @@ const (
 	xattrSA      = 2
 	aclTypePOSIX = 1
 )
-
-// properties returns those of a file system that it does not inherit, neither from
-// the one above nor from ZFS's defaults.
-func (p *pool) properties(fs *fileSystem) []ondisk.ZAPEntry {
-	var props []ondisk.ZAPEntry
-	if fs.name == "" {
-		// Extended attributes are written as system attributes; those that
-		// are added later shall be too.
-		props = append(props, number("xattr", xattrSA))
-		if p.opts.Compression == CompressionLZ4 {
-			props = append(props, number("compression", uint64(ondisk.CompressionLZ4)))
-		}
-		if kind := p.opts.checksumKind(); kind != ondisk.ChecksumFletcher4 {
-			props = append(props, number("checksum", uint64(kind)))
-		}
-		if p.opts.RecordSize != maxRecordSize {
-			props = append(props, number("recordsize", uint64(p.opts.RecordSize)))
-		}
-	}
-	if fs.acls {
-		props = append(props, number("acltype", aclTypePOSIX))
-	}
-	if m := fs.mountpoint; m != "" {
-		props = append(props, ondisk.ZAPEntry{Name: "mountpoint", Array: append([]byte(m), 0), ArrayUnit: 1})
-	}
-	return props
-}
 
 // number returns an entry of a ZAP.
 func number(name string, value uint64) ondisk.ZAPEntry {

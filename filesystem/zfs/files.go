@@ -75,7 +75,7 @@ func (z *zpl) readFiles(ctx context.Context) *files {
 	var running sync.WaitGroup
 	for range workers {
 		running.Go(func() {
-			w := newSummer(&z.pool.opts)
+			w := newSummer(&z.fs.storage)
 			for j := range work {
 				j.err = w.sum(j)
 				close(j.ready)
@@ -109,7 +109,7 @@ func (z *zpl) eachSegment(do func(*job) bool) {
 		if !inode.IsRegular() || inode.Content == nil {
 			continue
 		}
-		size := z.pool.fileBlockSize(inode.Size())
+		size := z.fs.fileBlockSize(inode.Size())
 		for s := range segments(inode.Content, size) {
 			if !do(&job{src: inode.Content, blockSize: size, segment: s, ready: make(chan struct{})}) {
 				return
@@ -151,13 +151,13 @@ func (f *files) write(z *zpl, t *blockTree, src content.Source, blockSize int) e
 			index := s.first + int64(i)
 			b := z.dataBlock(sum, blockSize)
 			if !r.extend(index, &b) {
-				z.pool.placeRun(&r, src)
+				z.placeRun(&r, src)
 				r = newRun(index, &b)
 			}
 			t.add(index, &b)
 		}
 	}
-	z.pool.placeRun(&r, src)
+	z.placeRun(&r, src)
 	return nil
 }
 
@@ -183,8 +183,8 @@ type summer struct {
 	buffer []byte
 }
 
-func newSummer(o *Options) *summer {
-	return &summer{kind: o.checksumKind(), packer: newPacker(o)}
+func newSummer(s *storage) *summer {
+	return &summer{kind: s.checksum, packer: newPacker(s.packing)}
 }
 
 // sum reads a segment and sums its blocks.

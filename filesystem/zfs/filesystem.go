@@ -37,7 +37,9 @@ func objectOf(ordinal uint32) uint64 {
 type fileSystem struct {
 	name       string // without the pool's; empty for the pool's own
 	root       *tree.Inode
-	mountpoint string
+	properties map[string]string
+	local      propertySet // what the properties mean
+	storage    storage
 
 	// What is known when it has been written.
 	pointer ondisk.BlockPointer
@@ -50,9 +52,9 @@ type fileSystem struct {
 // fileSystems returns all file systems by name, so that those above another come
 // before it: the pool's own first, and those that nobody asked for among them.
 func (p *pool) fileSystems(root *tree.Inode) []*fileSystem {
-	byName := map[string]*fileSystem{"": {root: root, mountpoint: p.opts.Mountpoint}}
+	byName := map[string]*fileSystem{"": {root: root, properties: p.opts.Properties}}
 	for _, d := range p.opts.Datasets {
-		byName[d.Name] = &fileSystem{name: d.Name, root: d.Root, mountpoint: d.Mountpoint}
+		byName[d.Name] = &fileSystem{name: d.Name, root: d.Root, properties: d.Properties}
 		for name := parentName(d.Name); byName[name] == nil; name = parentName(name) {
 			byName[name] = &fileSystem{name: name}
 		}
@@ -86,7 +88,7 @@ type zpl struct {
 // writeFileSystem writes the objects of a file system.
 func (p *pool) writeFileSystem(ctx context.Context, fs *fileSystem) error {
 	z := &zpl{
-		objset: &objset{pool: p, kind: p.opts.checksumKind()},
+		objset: &objset{pool: p, kind: fs.storage.checksum},
 		fs:     fs,
 		inodes: tree.Number(fs.root),
 		users:  make(map[uint32]int64), groups: make(map[uint32]int64),
@@ -237,7 +239,7 @@ func (z *zpl) directory(d *ondisk.DNode, ordinal uint32) error {
 // file writes the content of a file, which has been summed meanwhile.
 func (z *zpl) file(d *ondisk.DNode, inode *tree.Inode) error {
 	size := inode.Size()
-	d.BlockSize = z.pool.fileBlockSize(size)
+	d.BlockSize = z.fs.fileBlockSize(size)
 	if size == 0 {
 		return nil
 	}
@@ -253,9 +255,9 @@ func (z *zpl) file(d *ondisk.DNode, inode *tree.Inode) error {
 
 // fileBlockSize returns the size of a file's blocks. A file of one block has one
 // that is just large enough.
-func (p *pool) fileBlockSize(size int64) int {
-	if size > int64(p.opts.RecordSize) {
-		return p.opts.RecordSize
+func (fs *fileSystem) fileBlockSize(size int64) int {
+	if size > int64(fs.storage.recordSize) {
+		return fs.storage.recordSize
 	}
 	return max(int(size+ondisk.SectorSize-1)/ondisk.SectorSize, 1) * ondisk.SectorSize
 }

@@ -27,8 +27,13 @@ const (
 var testTime = tree.Time{Sec: 1<<32 + 12345, Nsec: 123456789}
 
 func testOptions(size int64) Options {
-	return Options{Size: size, Name: "tank", Seed: []byte("a seed"), Epoch: 315532800, Mountpoint: "legacy"}
+	return Options{
+		Size: size, Name: "tank", Seed: []byte("a seed"), Epoch: 315532800,
+		PoolProperties: props{}, Properties: props{"mountpoint": "legacy"},
+	}
 }
+
+type props = map[string]string
 
 // plan is New that must succeed.
 func plan(t testing.TB, root *tree.Inode, opts Options) *Pool {

@@ -37,7 +37,7 @@ func (p *pool) config(metaslabArray uint64) (common, device ondisk.NVList) {
 		{Name: "whole_disk", Value: wholeDisk},
 		{Name: "metaslab_array", Value: metaslabArray},
 		{Name: "metaslab_shift", Value: uint64(p.metaslabShift)},
-		{Name: "ashift", Value: uint64(p.opts.Ashift)},
+		{Name: "ashift", Value: uint64(p.ashift)},
 		{Name: "asize", Value: uint64(p.data)},
 		{Name: "is_log", Value: uint64(0)},
 		{Name: "create_txg", Value: uint64(birth)},
@@ -80,7 +80,7 @@ func (p *pool) labels(root ondisk.BlockPointer, metaslabArray uint64) error {
 	}
 	for i := range ondisk.Labels {
 		offset := ondisk.LabelOffset(p.device, i)
-		at, data, err := ondisk.Label(offset, list, u, p.opts.Ashift)
+		at, data, err := ondisk.Label(offset, list, u, p.ashift)
 		if err != nil {
 			return err
 		}

@@ -123,7 +123,7 @@ type reserved struct {
 // Sizes of what is reserved.
 func (m *mos) spaceMapSize() int {
 	g := m.pool.geometry
-	entries := ondisk.SpaceMap(1 << (g.metaslabShift - m.pool.opts.Ashift))
+	entries := ondisk.SpaceMap(1 << (g.metaslabShift - m.pool.ashift))
 	return max(len(entries), spaceMapBlock)
 }
 
@@ -194,7 +194,7 @@ func (m *mos) spaceMaps(r *reserved, metaslabArray uint64) {
 		if used == 0 {
 			continue
 		}
-		entries := ondisk.SpaceMap(used >> m.pool.opts.Ashift)
+		entries := ondisk.SpaceMap(used >> m.pool.ashift)
 		data := append(entries, make([]byte, m.spaceMapSize()-len(entries))...)
 		object := m.object()
 		b := m.put(r.spaceMaps[i], data, block{ondisk.TypeSpaceMap, 0, 1})

@@ -3,10 +3,8 @@ package zfs
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"strings"
 
-	"diskwright/filesystem/zfs/ondisk"
 	"diskwright/tree"
 )
 
@@ -19,20 +17,19 @@ type Options struct {
 	// Name is that of the pool, which is that of its first file system too.
 	Name string
 
-	// Ashift is the smallest unit of allocation as a power of two, 9 to 13;
-	// 0 is 12.
-	Ashift int
+	// Features is the name of the set of features that the pool has, one of
+	// [FeatureSets]. "minimal" (as is the empty string) is those that other
+	// properties need; they must be in any other set.
+	Features string
 
-	// RecordSize is the largest size of a file's blocks: a power of two from
-	// 512 to 128 KiB; 0 is 128 KiB.
-	RecordSize int
+	// PoolProperties are those of the pool, as `zpool create -o` takes them:
+	// ashift, autoexpand, comment, feature@NAME, ….
+	PoolProperties map[string]string
 
-	Compression Compression
-	Checksum    Checksum
-
-	// Mountpoint is the property of this name: a path, "legacy", "none", or
-	// empty for ZFS's default, the pool's name below the root.
-	Mountpoint string
+	// Properties are those of the pool's first file system, as `zpool create
+	// -O` takes them: compression, recordsize, mountpoint, …. The other file
+	// systems inherit them.
+	Properties map[string]string
 
 	// Datasets are the pool's other file systems, in any order. Those above one
 	// that are not there are made, empty.
@@ -67,38 +64,16 @@ type Dataset struct {
 	// nil is an empty directory.
 	Root *tree.Inode
 
-	// Mountpoint is as in [Options]; empty is inherited.
-	Mountpoint string
+	// Properties are those that differ from the ones of the file system
+	// above, as `zfs create -o` takes them.
+	Properties map[string]string
 }
-
-// Compression is how what is in a pool is compressed.
-type Compression string
-
-// Kinds of compression. Metadata is compressed as well as files.
-const (
-	CompressionOff Compression = "off" // as is the empty string
-	CompressionLZ4 Compression = "lz4"
-)
-
-// Checksum is the kind of checksums that blocks of the file system have. Those of
-// the pool itself are fletcher4.
-type Checksum string
-
-// Kinds of checksums.
-const (
-	ChecksumFletcher4 Checksum = "fletcher4" // as is the empty string
-	ChecksumSHA256    Checksum = "sha256"
-)
 
 // DefaultDevicePath is a pool's device where nobody says otherwise.
 const DefaultDevicePath = "/dev/vda1"
 
+// Sizes of devices.
 const (
-	minAshift     = 9
-	maxAshift     = 13
-	defaultAshift = 12
-	maxRecordSize = 128 << 10 // without the feature large_blocks
-
 	// MinSize is the smallest device that ZFS takes (SPA_MINDEVSIZE); MaxSize
 	// the largest that this package makes.
 	MinSize = int64(64) << 20
@@ -108,48 +83,16 @@ const (
 // withDefaults returns the options with nothing left empty, or what is wrong with
 // them.
 func (o Options) withDefaults() (Options, error) {
-	if o.Ashift == 0 {
-		o.Ashift = defaultAshift
-	}
-	if o.RecordSize == 0 {
-		o.RecordSize = maxRecordSize
-	}
 	if o.DevicePath == "" {
 		o.DevicePath = DefaultDevicePath
-	}
-	if o.Compression == "" {
-		o.Compression = CompressionOff
-	}
-	if o.Checksum == "" {
-		o.Checksum = ChecksumFletcher4
-	}
-	if err := checkName(o.Name); err != nil {
-		return o, err
 	}
 	switch {
 	case o.Size < MinSize || o.Size > MaxSize:
 		return o, fmt.Errorf("a ZFS pool needs a device of %d to %d bytes, not %d", MinSize, MaxSize, o.Size)
-	case o.Ashift < minAshift || o.Ashift > maxAshift:
-		return o, fmt.Errorf("ashift %d is not in %d to %d", o.Ashift, minAshift, maxAshift)
-	case o.RecordSize < ondisk.SectorSize || o.RecordSize > maxRecordSize || bits.OnesCount(uint(o.RecordSize)) != 1:
-		return o, fmt.Errorf("recordsize %d is not a power of two from %d to %d", o.RecordSize, ondisk.SectorSize, maxRecordSize)
-	case o.Compression != CompressionOff && o.Compression != CompressionLZ4:
-		return o, fmt.Errorf("compression %q is neither %q nor %q", o.Compression, CompressionOff, CompressionLZ4)
-	case o.Checksum != ChecksumFletcher4 && o.Checksum != ChecksumSHA256:
-		return o, fmt.Errorf("checksum %q is neither %q nor %q", o.Checksum, ChecksumFletcher4, ChecksumSHA256)
-	case !validMountpoint(o.Mountpoint):
-		return o, errMountpoint(o.Mountpoint)
 	case !strings.HasPrefix(o.DevicePath, "/") || len(o.DevicePath) > maxMountpoint || strings.ContainsRune(o.DevicePath, 0):
 		return o, fmt.Errorf("the path of the pool's device, %q, is not an absolute path", o.DevicePath)
 	}
-	return o, o.checkDatasets()
-}
-
-const maxMountpoint = 1023 // with the NUL behind it: ZAP_MAXVALUELEN
-
-func validMountpoint(m string) bool {
-	return m == "" || m == "legacy" || m == "none" ||
-		strings.HasPrefix(m, "/") && len(m) <= maxMountpoint && !strings.ContainsRune(m, 0)
+	return o, errors.Join(checkName(o.Name), CheckPoolProperties(o.PoolProperties), CheckProperties(o.Properties), o.checkDatasets())
 }
 
 // maxNameSize is the longest name of a pool (ZFS_MAX_DATASET_NAME_LEN, with room
@@ -210,24 +153,13 @@ func (o *Options) checkDatasets() error {
 			return fmt.Errorf("the dataset's name %q has more than %d bytes", full, maxDatasetName)
 		case known[d.Name]:
 			return fmt.Errorf("there are two datasets %q", d.Name)
-		case !validMountpoint(d.Mountpoint):
-			return fmt.Errorf("dataset %q: %w", d.Name, errMountpoint(d.Mountpoint))
 		case d.Root != nil && !d.Root.IsDir():
 			return fmt.Errorf("the root of dataset %q is not a directory", d.Name)
+		}
+		if err := CheckProperties(d.Properties); err != nil {
+			return fmt.Errorf("dataset %q: %w", d.Name, err)
 		}
 		known[d.Name] = true
 	}
 	return nil
-}
-
-func errMountpoint(m string) error {
-	return fmt.Errorf("mountpoint %q is neither an absolute path of at most %d bytes nor \"legacy\" nor \"none\"", m, maxMountpoint)
-}
-
-// checksumKind returns how blocks of the file system are summed.
-func (o *Options) checksumKind() ondisk.ChecksumKind {
-	if o.Checksum == ChecksumSHA256 {
-		return ondisk.ChecksumSHA256
-	}
-	return ondisk.ChecksumFletcher4
 }

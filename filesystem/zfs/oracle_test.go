@@ -3,6 +3,7 @@ package zfs
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"strconv"
@@ -22,22 +23,26 @@ var long = os.Getenv("DISKWRIGHT_LONG") != ""
 // reader of its own. Most of the table is for DISKWRIGHT_LONG=1: zdb takes its time.
 func TestZDB(t *testing.T) {
 	root := everything(t)
-	for i, change := range []Options{
-		{Ashift: 9, Compression: CompressionLZ4, Checksum: ChecksumSHA256},
-		{},
-		{Ashift: 13, Compression: CompressionLZ4, RecordSize: 16384},
-		{Compression: CompressionLZ4},
-		{Ashift: 9},
-		{RecordSize: 512},
-		{Ashift: 9, RecordSize: 4096, Compression: CompressionLZ4},
+	for i, change := range []struct {
+		ashift string
+		props  props
+	}{
+		{"9", props{"compression": "on", "checksum": "sha256"}},
+		{"12", nil},
+		{"13", props{"compression": "lz4", "recordsize": "16K"}},
+		{"12", props{"compression": "lz4"}},
+		{"9", nil},
+		{"12", props{"recordsize": "512"}},
+		{"9", props{"compression": "lz4", "recordsize": "4096"}},
 	} {
 		if i > 1 && !long {
 			break
 		}
-		t.Run(fmt.Sprintf("ashift %d compression %s recordsize %d", change.Ashift, change.Compression, change.RecordSize), func(t *testing.T) {
+		t.Run(fmt.Sprint("ashift ", change.ashift, " ", change.props), func(t *testing.T) {
 			t.Parallel()
 			opts := testOptions(gib)
-			opts.Ashift, opts.Compression, opts.RecordSize, opts.Checksum = change.Ashift, change.Compression, change.RecordSize, change.Checksum
+			opts.PoolProperties["ashift"] = change.ashift
+			maps.Copy(opts.Properties, change.props)
 			image := write(t, plan(t, root, opts))
 			check(t, image)
 			for i, e := range root.Child("sizes").Entries {
@@ -156,7 +161,7 @@ func TestSizes(t *testing.T) {
 			root.SetChild("noise", file(noise(test.data)))
 			root.SetChild("text", file(text(test.data/2)))
 			opts := testOptions(test.size)
-			opts.Ashift = test.ashift
+			opts.PoolProperties["ashift"] = fmt.Sprint(test.ashift)
 			p := plan(t, root, opts)
 			if p.Map().Size() != test.size {
 				t.Errorf("a map of %d bytes", p.Map().Size())
@@ -172,13 +177,13 @@ func TestDatasets(t *testing.T) {
 	tree1.SetChild("hostname", file(content.Bytes("tank-test\n")))
 	tree2.SetChild("f", file(noise(5*mib)))
 	opts := testOptions(gib)
-	opts.Compression = CompressionLZ4
+	opts.Properties["compression"] = "lz4"
 	opts.Datasets = []Dataset{
 		{Name: "system/root", Root: tree1},
-		{Name: "system/var", Mountpoint: "/var"},
+		{Name: "system/var", Properties: props{"mountpoint": "/var"}},
 		{Name: "local/nix", Root: tree2},
 		{Name: "system-2"},
-		{Name: "system", Mountpoint: "none"},
+		{Name: "system", Properties: props{"mountpoint": "none"}},
 	}
 	p := plan(t, dir(), opts)
 	image := write(t, p)
@@ -221,7 +226,7 @@ func TestManyNames(t *testing.T) {
 		root.Entries = append(root.Entries, tree.Entry{Name: fmt.Sprintf("a name of forty bytes, which is %08d", i), Inode: f})
 	}
 	opts := testOptions(gib)
-	opts.Compression = CompressionLZ4
+	opts.Properties["compression"] = "lz4"
 	image := write(t, plan(t, root, opts))
 	check(t, image)
 	if n := strings.Count(zdb(t, image, "-dddd", "tank/", "34"), "a name of forty bytes"); n != count {

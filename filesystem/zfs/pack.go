@@ -11,9 +11,9 @@ type packer struct {
 	buffer []byte
 }
 
-func newPacker(o *Options) *packer {
-	p := &packer{ashift: o.Ashift}
-	if o.Compression == CompressionLZ4 {
+func newPacker(how packing) *packer {
+	p := &packer{ashift: how.ashift}
+	if how.compression == ondisk.CompressionLZ4 {
 		p.lz4 = new(ondisk.LZ4Encoder)
 		p.buffer = make([]byte, max(maxRecordSize, ondisk.IndirectSize))
 	}

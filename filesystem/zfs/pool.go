@@ -47,18 +47,17 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 	if !root.IsDir() {
 		return nil, errors.New("the root of the tree is not a directory")
 	}
-	p := &pool{opts: opts, geometry: newGeometry(opts.Size), packer: newPacker(&opts)}
-	if p.features, err = newFeatureSet("", nil); err != nil { // Z2: opts.Features, opts.PoolProperties
+	p := &pool{opts: opts, geometry: newGeometry(opts.Size)}
+	if p.features, err = newFeatureSet(opts.Features, opts.PoolProperties); err != nil {
 		return nil, err
 	}
-	if opts.Compression == CompressionLZ4 { // Z2: properties say what they need
-		if err := p.features.need(featureLZ4); err != nil {
-			return nil, err
-		}
+	systems := p.fileSystems(root)
+	if err := p.setUp(systems); err != nil {
+		return nil, err
 	}
 	p.features.activate()
-	p.space = &space{ashift: opts.Ashift, metaslabShift: p.metaslabShift}
-	systems := p.fileSystems(root)
+	p.packer = newPacker(p.metadata)
+	p.space = &space{ashift: p.ashift, metaslabShift: p.metaslabShift}
 	objects := int64(0)
 	for _, fs := range systems {
 		if err := p.writeFileSystem(ctx, fs); err != nil {
@@ -90,12 +89,15 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 
 // pool is a pool that is being planned.
 type pool struct {
-	opts Options
+	opts      Options
+	poolProps propertySet
+	ashift    int
+	metadata  packing // of metadata, that of file systems too
 	geometry
 	features featureSet
 	space    *space
 	disk     diskmap.Builder
-	packer   *packer
+	packer   *packer // of metadata
 
 	indirects [][]byte // buffers of indirect blocks that are not in use
 }

@@ -60,26 +60,26 @@ func (r *run) extend(index int64, b *ondisk.BlockPointer) bool {
 
 // placeRun puts a run into the map. Blocks that are not compressed are just a part
 // of the file.
-func (p *pool) placeRun(r *run, src content.Source) {
+func (z *zpl) placeRun(r *run, src content.Source) {
 	if len(r.blocks) == 0 {
 		return
 	}
 	var data content.Source
 	if r.packed {
-		data = &packedRun{run: *r, opts: &p.opts, src: src}
+		data = &packedRun{run: *r, packing: z.fs.storage.packing, src: src}
 	} else {
 		from := r.blocks[0].index * int64(r.blockSize)
 		data = content.Section(src, from, min(r.size, src.Size()-from))
 	}
-	p.disk.Place(ondisk.DataOffset+r.start, data)
+	z.pool.disk.Place(ondisk.DataOffset+r.start, data)
 }
 
 // packedRun is the blocks of a run as they lie in the pool. They are compressed
 // when they are read.
 type packedRun struct {
 	run
-	opts *Options
-	src  content.Source
+	packing packing
+	src     content.Source
 }
 
 // Size returns the length in bytes.
@@ -91,8 +91,8 @@ type unpacker struct {
 	buffer []byte
 }
 
-// unpackers are those not in use, by ashift.
-var unpackers [maxAshift + 1]sync.Pool
+// unpackers are those not in use: a [sync.Pool] for each packing.
+var unpackers sync.Map
 
 // ReadAt implements [io.ReaderAt].
 func (r *packedRun) ReadAt(p []byte, off int64) (int, error) {
@@ -100,11 +100,12 @@ func (r *packedRun) ReadAt(p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("offset %d is outside of %d bytes", off, r.size)
 	}
 	n := min(int64(len(p)), r.size-off)
-	u, _ := unpackers[r.opts.Ashift].Get().(*unpacker)
+	idle, _ := unpackers.LoadOrStore(r.packing, new(sync.Pool))
+	u, _ := idle.(*sync.Pool).Get().(*unpacker)
 	if u == nil {
-		u = &unpacker{packer: newPacker(r.opts), buffer: make([]byte, segmentSize)}
+		u = &unpacker{packer: newPacker(r.packing), buffer: make([]byte, segmentSize)}
 	}
-	defer unpackers[r.opts.Ashift].Put(u)
+	defer idle.(*sync.Pool).Put(u)
 	i := sort.Search(len(r.blocks), func(i int) bool { return r.blocks[i].at > off }) - 1
 	clear(p[:n]) // the unused parts
 	for i < len(r.blocks) && r.blocks[i].at < off+n {

@@ -82,7 +82,7 @@ func digest(t *testing.T, root *tree.Inode, opts Options) [32]byte {
 func TestDeterminism(t *testing.T) {
 	root := everything(t)
 	opts := testOptions(256 * mib)
-	opts.Compression = CompressionLZ4
+	opts.Properties["compression"] = "lz4"
 	opts.Workers = 1
 	want := digest(t, root, opts)
 	opts.Workers = 7
@@ -135,25 +135,22 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	for want, change := range map[string]func(*Options){
-		"no name":              func(o *Options) { o.Name = "" },
-		`"mirror", which`:      func(o *Options) { o.Name = "mirror1" },
-		`is not a letter`:      func(o *Options) { o.Name = "a/b" },
-		`"log" means`:          func(o *Options) { o.Name = "log" },
-		"more than 239 bytes":  func(o *Options) { o.Name = strings.Repeat("a", 240) },
-		"not 67108863":         func(o *Options) { o.Size = 64*mib - 1 },
-		"ashift 14":            func(o *Options) { o.Ashift = 14 },
-		"recordsize 3000":      func(o *Options) { o.RecordSize = 3000 },
-		"recordsize 262144":    func(o *Options) { o.RecordSize = 256 << 10 },
-		`compression "gzip"`:   func(o *Options) { o.Compression = "gzip" },
-		`checksum "off"`:       func(o *Options) { o.Checksum = "off" },
-		`mountpoint "nowhere"`: func(o *Options) { o.Mountpoint = "nowhere" },
-		`device, "vda"`:        func(o *Options) { o.DevicePath = "vda" },
-		`two datasets "a/b"`:   func(o *Options) { o.Datasets = []Dataset{{Name: "a/b"}, {Name: "c"}, {Name: "a/b"}} },
-		`name "a//b" is not`:   func(o *Options) { o.Datasets = []Dataset{{Name: "a//b"}} },
-		`name "../b" is not`:   func(o *Options) { o.Datasets = []Dataset{{Name: "../b"}} },
-		"more than 255 bytes":  func(o *Options) { o.Datasets = []Dataset{{Name: strings.Repeat("a", 251)}} },
-		`dataset "a": mountpo`: func(o *Options) { o.Datasets = []Dataset{{Name: "a", Mountpoint: "var"}} },
-		`of dataset "a" is no`: func(o *Options) { o.Datasets = []Dataset{{Name: "a", Root: file(nil)}} },
+		"no name":                       func(o *Options) { o.Name = "" },
+		`"mirror", which`:               func(o *Options) { o.Name = "mirror1" },
+		`is not a letter`:               func(o *Options) { o.Name = "a/b" },
+		`"log" means`:                   func(o *Options) { o.Name = "log" },
+		"more than 239 bytes":           func(o *Options) { o.Name = strings.Repeat("a", 240) },
+		"not 67108863":                  func(o *Options) { o.Size = 64*mib - 1 },
+		`ashift="14"`:                   func(o *Options) { o.PoolProperties["ashift"] = "14" },
+		`recordsize="3000"`:             func(o *Options) { o.Properties["recordsize"] = "3000" },
+		`mountpoint="nowhere"`:          func(o *Options) { o.Properties["mountpoint"] = "nowhere" },
+		`device, "vda"`:                 func(o *Options) { o.DevicePath = "vda" },
+		`two datasets "a/b"`:            func(o *Options) { o.Datasets = []Dataset{{Name: "a/b"}, {Name: "c"}, {Name: "a/b"}} },
+		`name "a//b" is not`:            func(o *Options) { o.Datasets = []Dataset{{Name: "a//b"}} },
+		`name "../b" is not`:            func(o *Options) { o.Datasets = []Dataset{{Name: "../b"}} },
+		"more than 255 bytes":           func(o *Options) { o.Datasets = []Dataset{{Name: strings.Repeat("a", 251)}} },
+		`dataset "a": property mountpo`: func(o *Options) { o.Datasets = []Dataset{{Name: "a", Properties: props{"mountpoint": "var"}}} },
+		`of dataset "a" is no`:          func(o *Options) { o.Datasets = []Dataset{{Name: "a", Root: file(nil)}} },
 	} {
 		opts := testOptions(256 * mib)
 		change(&opts)
@@ -197,7 +194,7 @@ func TestGolden(t *testing.T) {
 	root.SetChild("noise", file(noise(200000)))
 	root.SetChild("link", tree.NewSymlink("text", testTime))
 	opts := testOptions(64 * mib)
-	opts.Compression = CompressionLZ4
+	opts.Properties["compression"] = "lz4"
 	opts.Datasets = []Dataset{{Name: "home"}}
 	const want = "5b624b8c1ce377f00a1ba783bc231b3bce2085452b19074bc3182f2193e1b51a"
 	if got := fmt.Sprintf("%x", digest(t, root, opts)); got != want {
@@ -212,7 +209,7 @@ func TestChanged(t *testing.T) {
 	f := &changing{Source: text(100000)}
 	root.SetChild("f", file(f))
 	opts := testOptions(256 * mib)
-	opts.Compression = CompressionLZ4
+	opts.Properties["compression"] = "lz4"
 	p := plan(t, root, opts)
 	f.Source = noise(100000)
 	if _, err := p.Map().SHA256(t.Context(), 1, nil); !errors.Is(err, content.ErrChanged) {

@@ -14,6 +14,10 @@ import (
 // is taken as one, with zeros.
 const maxFileExtents = 1 << 20
 
+// MapFile returns an open file, whose content is a disk whatever it looks like, as a
+// map with its holes. Reading the map is an error once the file has changed.
+func MapFile(f *os.File) (*diskmap.Map, error) { return mapFile(f, false) }
+
 // mapFile returns an open file, or block device, as a map with its holes. Unless
 // it may change, reading it is an error once it did.
 func mapFile(f *os.File, mayChange bool) (*diskmap.Map, error) {

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -26,6 +27,7 @@ import (
 	"diskwright/diskmap"
 	"diskwright/filesystem/ext4"
 	"diskwright/filesystem/fat"
+	"diskwright/format"
 	"diskwright/format/raw"
 	"diskwright/partition"
 	"diskwright/tree"
@@ -51,7 +53,11 @@ type Request struct {
 	RootType string
 	// Links are names that the system's installer has for the disk, below /dev.
 	Links []string
-	Epoch tree.Time
+	// Owners are set when the boot loader is installed, in this order.
+	Owners []Owner
+	Epoch  tree.Time
+	// Keep has the disk taken as the guest leaves it. Root then stays as it is.
+	Keep bool
 
 	// Guest is this program, for the system's architecture; see
 	// [host.CheckGuest].
@@ -63,10 +69,21 @@ type Request struct {
 	Dir string
 }
 
+// Owner is whom a file, and all below it, is to belong to.
+type Owner struct {
+	Path        string
+	User, Group string // names of the system, or numbers
+}
+
 // Result is what came of an installation.
 type Result struct {
+	// Files are what has become of Root, and Areas what is new outside of file
+	// systems; nil if the disk is kept.
 	Files *overlay.Report
 	Areas *overlay.Areas
+	// Random are files of a disk that is kept that are made at random, and were
+	// not there before.
+	Random []string
 	// Variables is the firmware's variable store as the installer left it; nil
 	// without firmware.
 	Variables []byte
@@ -84,6 +101,10 @@ func (r *Result) Close() error {
 	}
 	return errors.Join(err, os.RemoveAll(r.dir))
 }
+
+// Disk returns the disk as the guest has left it, with its holes. It is read until
+// the result is closed.
+func (r *Result) Disk() (*diskmap.Map, error) { return format.MapFile(r.disk) }
 
 // Files of a scratch directory.
 const (
@@ -126,12 +147,18 @@ func (r *Result) install(ctx context.Context, request *Request) error {
 	if r.disk, err = os.Open(machine.Disk); err != nil {
 		return err
 	}
-	if r.Areas, err = overlay.ReadAreas(request.Disk, r.disk, request.Table); err != nil {
-		return err
+	if !request.Keep {
+		if r.Areas, err = overlay.ReadAreas(request.Disk, r.disk, request.Table); err != nil {
+			return err
+		}
 	}
 	after, err := request.read(ctx, r.disk)
 	if err != nil {
 		return err
+	}
+	if request.Keep {
+		r.Random = request.random(after)
+		return nil
 	}
 	r.Files, err = overlay.Apply(ctx, request.Root, after, overlay.Options{Epoch: request.Epoch, FATs: request.fats()})
 	return err
@@ -175,13 +202,30 @@ func (r *Request) machine(dir string) (*host.Machine, error) {
 	m.Job = &protocol.Job{
 		Mounts:  r.mounts(),
 		Links:   r.Links,
+		Epoch:   r.Epoch.Sec,
 		EFIVars: m.Firmware != nil,
 		Commands: []protocol.Command{{
 			Args: []string{guest.System + "/bin/switch-to-configuration", "boot"},
 			Env:  []string{"NIXOS_INSTALL_BOOTLOADER=1"},
 		}},
 	}
+	for _, o := range r.Owners {
+		args := []string{"chown", "-R", o.User + ":" + o.Group, path.Join("/", o.Path)}
+		m.Job.Commands = append(m.Job.Commands, protocol.Command{Args: args})
+	}
 	return &m, nil
+}
+
+// random returns the files of a tree that are made at random, and that are new.
+func (r *Request) random(after *tree.Inode) (paths []string) {
+	for _, dir := range append([]string{""}, r.fats()...) {
+		for _, name := range overlay.Random {
+			if name = dir + name; after.Lookup(name) != nil && r.Root.Lookup(name) == nil {
+				paths = append(paths, name)
+			}
+		}
+	}
+	return paths
 }
 
 // mounts returns the file systems of the disk: that of the root, then those of

@@ -25,12 +25,23 @@ import (
 	"diskwright/tree"
 )
 
-// Random are the files that installers make at random, by their paths in the
-// root tree or in a boot partition. Each system or loader makes its own when it
-// starts and has none.
+// Random are the files that are made at random, by their paths in the root tree or in
+// a boot partition: they stay what they were, or are left out. Each system or loader
+// makes its own when it starts and has none; nobody wants to share a secret key with
+// everybody who has the image.
 var Random = []string{
 	"/etc/machine-id",
+	"/etc/ssh/ssh_host_dsa_key", "/etc/ssh/ssh_host_dsa_key.pub",
+	"/etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ecdsa_key.pub",
+	"/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key.pub",
+	"/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_rsa_key.pub",
 	"/loader/random-seed",
+	// Nix's database. Who asks Nix for the generations of a profile, as the
+	// installers of most loaders do, finds it with write-ahead logging afterwards,
+	// whose files have salts.
+	"/nix/var/nix/db/db.sqlite", "/nix/var/nix/db/db.sqlite-shm", "/nix/var/nix/db/db.sqlite-wal",
+	"/var/lib/dbus/machine-id",
+	"/var/lib/systemd/credential.secret",
 	"/var/lib/systemd/random-seed",
 }
 
@@ -165,8 +176,15 @@ func (m *merger) entry(path string, into *tree.Inode, e tree.Entry, fat bool) er
 		}
 	}
 	if m.isRandom(path) {
-		m.report.Left = append(m.report.Left, path)
-		return nil
+		// What was there before may have been given to somebody.
+		kept, err := m.sameFile(old, e.Inode)
+		if err != nil {
+			return fmt.Errorf("%q: %w", path, err)
+		}
+		if !kept {
+			m.report.Left = append(m.report.Left, path)
+			return nil
+		}
 	}
 	if old == nil {
 		m.report.Added = append(m.report.Added, path)
@@ -231,8 +249,26 @@ func (m *merger) sameMetadata(a, b *tree.Inode, fat bool) bool {
 // same reports whether two files, of which one is no directory, are the same but
 // for their times.
 func (m *merger) same(a, b *tree.Inode, fat bool) (bool, error) {
+	if a.Type() != b.Type() || !m.sameMetadata(a, b, fat) {
+		return false, nil
+	}
+	return m.sameData(a, b)
+}
+
+// sameFile reports whether two files, of which the first may be missing, have the same
+// content, whoever they belong to.
+func (m *merger) sameFile(a, b *tree.Inode) (bool, error) {
+	if a == nil || a.Type() != b.Type() || a.IsDir() {
+		return false, nil
+	}
+	return m.sameData(a, b)
+}
+
+// sameData reports whether two files of one type, which are no directories, have the
+// same content, or lead to the same place.
+func (m *merger) sameData(a, b *tree.Inode) (bool, error) {
 	switch {
-	case a.Type() != b.Type() || a.Size() != b.Size() || !m.sameMetadata(a, b, fat):
+	case a.Size() != b.Size():
 		return false, nil
 	case a.Type() == tree.TypeChar || a.Type() == tree.TypeBlock:
 		return a.Major == b.Major && a.Minor == b.Minor, nil

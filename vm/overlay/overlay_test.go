@@ -78,6 +78,11 @@ func TestApply(t *testing.T) {
 	after.Lookup("etc/touched").Mtime = now
 	put(t, after, "etc/machine-id", "random", now)
 	put(t, after, "boot/loader/random-seed", "random", now)
+	put(t, root, "nix/var/nix/db/db.sqlite", "database", epoch)
+	put(t, after, "nix/var/nix/db/db.sqlite", "databasE", now)
+	put(t, after, "nix/var/nix/db/db.sqlite-wal", "salts", now)
+	put(t, root, "etc/ssh/ssh_host_rsa_key", "known", epoch)
+	put(t, after, "etc/ssh/ssh_host_rsa_key", "known", epoch).UID = 7
 	put(t, after, "boot/loader/loader.conf", "timeout 2", now)
 	put(t, after, "new/dir/file", "added", now).Mode = tree.TypeRegular | 0o4755
 	after.SetChild("three", after.Child("one")) // another name of a file
@@ -85,9 +90,9 @@ func TestApply(t *testing.T) {
 	after.SetChild("one", tree.NewSymlink("two", now)) // another type
 	want := &Report{
 		Added:   []string{"/boot/loader", "/boot/loader/loader.conf", "/new", "/new/dir", "/new/dir/file", "/three"},
-		Changed: []string{"/etc/changed", "/nix", "/one"},
+		Changed: []string{"/etc/changed", "/etc/ssh/ssh_host_rsa_key", "/nix", "/one"},
 		Removed: []string{"/etc/removed"},
-		Left:    []string{"/boot/loader/random-seed", "/etc/machine-id"},
+		Left:    []string{"/boot/loader/random-seed", "/etc/machine-id", "/nix/var/nix/db/db.sqlite", "/nix/var/nix/db/db.sqlite-wal"},
 	}
 	if diff := cmp.Diff(want, apply(t, root, after)); diff != "" {
 		t.Error(diff)
@@ -109,6 +114,12 @@ func TestApply(t *testing.T) {
 	}
 	if root.Lookup("two") == nil || root.Child("three").Size() != 6 {
 		t.Error("names are lost")
+	}
+	if b := root.Lookup("nix/var/nix/db/db.sqlite").Content.(content.Bytes); string(b) != "database" {
+		t.Errorf("Nix's database is %q", b)
+	}
+	if uid := root.Lookup("etc/ssh/ssh_host_rsa_key").UID; uid != 7 {
+		t.Errorf("a key that was given to somebody belongs to %d", uid)
 	}
 	if root.Lookup("etc/machine-id") != nil {
 		t.Error("the machine's id is in the tree")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"diskwright/diskmap"
 	"diskwright/format"
@@ -52,6 +51,8 @@ func (s FileSystemSize) String() string {
 // Maker is a file system that stands alone, without a disk around it: [Ext],
 // [FAT] or [Pool].
 type Maker interface {
+	// check says what is wrong with what was asked for, whatever the tree.
+	check() error
 	// size returns the size that was asked for.
 	size() FileSystemSize
 	// make plans the file system of the tree.
@@ -63,7 +64,7 @@ type Maker interface {
 // only identity and output count. The build is one of a disk without a
 // partition table; the caller closes it.
 func NewFileSystem(ctx context.Context, s *spec.Spec, m Maker, opts Options) (*Build, error) {
-	if err := s.Validate(); err != nil {
+	if err := spec.Join(m.check(), s.Validate()); err != nil {
 		return nil, err
 	}
 	encoder, err := s.Encoder()
@@ -109,7 +110,10 @@ func (b *Build) planFileSystem(ctx context.Context, m Maker) error {
 	r.Format, r.DiskSizeMode = b.spec.Format, m.size().String()
 	r.DiskSize, r.DataBytes = size, b.disk.DataSize()
 	r.Epoch, r.Deterministic, r.Seed = seconds, b.spec.Deterministic, b.spec.SeedUUID().String()
-	r.Table = partition.Table{Layout: partition.None, Scheme: partition.Unpartitioned, SectorSize: partition.SectorSize, DiskSize: size}
+	r.Table = partition.Table{
+		Layout: partition.None, Scheme: partition.Unpartitioned, SectorSize: partition.SectorSize, DiskSize: size,
+		Partitions: []partition.Partition{{Role: partition.Root, Sectors: b.disk.Size() / partition.SectorSize}},
+	}
 	r.FileSystems = []FileSystem{info}
 	return nil
 }
@@ -142,15 +146,10 @@ func (b *Build) WriteFile(ctx context.Context, path string) error {
 	return o.write(path, func(f *os.File) error { return b.encoder(filepath.Dir(path)).Write(ctx, b.disk, f) })
 }
 
-// sizeError says which flag is to be changed, and to what, for a tree that does
-// not fit.
-func sizeError(m Maker, err error, enough int64) error {
+// sizeError says of a tree that does not fit which flag is to be changed.
+func sizeError(m Maker, err error) error {
 	if m.size().Mode != spec.DiskSizeFixed {
 		return err
 	}
-	var would strings.Builder
-	if enough > 0 {
-		fmt.Fprintf(&would, "; --size %d would do", enough)
-	}
-	return fmt.Errorf("--size: %d bytes are too small: %w%s", m.size().Bytes, err, would.String())
+	return fmt.Errorf("--size: %d bytes are too small: %w", m.size().Bytes, err)
 }

@@ -22,6 +22,12 @@ type Ext struct {
 
 func (e Ext) size() FileSystemSize { return e.Size }
 
+// check implements [Maker]: what goes wrong without files was asked for.
+func (e Ext) check() error {
+	_, err := ext4.NewGeometry(&ext4.Options{Size: mebibyte, Kind: e.Kind, Label: e.Label})
+	return err
+}
+
 // make implements [Maker]. An automatic size leaves what an automatic size of a
 // disk leaves: a tenth of the blocks, and some inodes.
 func (e Ext) make(ctx context.Context, b *Build, root *tree.Inode) (*diskmap.Map, FileSystem, error) {
@@ -62,7 +68,7 @@ func (e Ext) plan(ctx context.Context, need ext4.Need, opts ext4.Options) (*ext4
 		fs, err := ext4.Plan(need, opts)
 		var space *ext4.NoSpaceError
 		if errors.As(err, &space) {
-			err = sizeError(e, err, space.EnoughBytes)
+			err = sizeError(e, err)
 		}
 		return fs, opts, err
 	case spec.DiskSizeAuto:
@@ -80,11 +86,18 @@ func (e Ext) plan(ctx context.Context, need ext4.Need, opts ext4.Options) (*ext4
 		fs, err := ext4.Plan(need, opts)
 		var space *ext4.NoSpaceError
 		switch {
-		case err == nil && (e.Size.Mode == spec.DiskSizeMin || comfortable(fs.Stats())):
+		case err == nil && (e.Size.Mode == spec.DiskSizeMin || e.comfortable(fs)):
 			return fs, opts, nil
 		case err != nil && !errors.As(err, &space):
 			return nil, opts, err
 		}
 		// The journal grows in steps: rounded up, a size may have less room.
 	}
+}
+
+// comfortable reports whether a file system has what an automatic size leaves
+// free, and the journal that its kind promises, for which mke2fs has no room in
+// the smallest ones.
+func (e Ext) comfortable(fs *ext4.FileSystem) bool {
+	return comfortable(fs.Stats()) && (e.Kind == ext4.Ext2 || fs.Geometry().JournalBlocks > 0)
 }

@@ -21,6 +21,12 @@ type FAT struct {
 
 func (f FAT) size() FileSystemSize { return f.Size }
 
+// check implements [Maker]: what goes wrong without files was asked for.
+func (f FAT) check() error {
+	_, err := fat.MinSize(tree.NewDir(tree.Time{}), fat.Options{Bits: f.Bits, Label: f.Label})
+	return err
+}
+
 // make implements [Maker].
 func (f FAT) make(_ context.Context, b *Build, root *tree.Inode) (*diskmap.Map, FileSystem, error) {
 	seconds, _ := b.spec.Epoch()
@@ -52,7 +58,7 @@ func (f FAT) make(_ context.Context, b *Build, root *tree.Inode) (*diskmap.Map, 
 	}
 	if err != nil {
 		if errors.As(err, &space) {
-			err = sizeError(f, err, space.Smallest)
+			err = sizeError(f, err)
 		}
 		return nil, FileSystem{}, err
 	}

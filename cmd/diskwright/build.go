@@ -100,7 +100,7 @@ func (a *app) runBuild(ctx context.Context, opts buildOptions, args []string) er
 	if err != nil {
 		return err
 	}
-	if err := checkStream(opts.output, s); err != nil {
+	if err := checkStream(opts.output, s, "a directory with -o DIR"); err != nil {
 		return err
 	}
 	build, err := a.plan(ctx, opts.workOptions, s, opts.noSync)
@@ -135,8 +135,8 @@ func (a *app) checkOutput(output string) error {
 }
 
 // checkStream refuses what cannot be done with an image that goes to standard
-// output.
-func checkStream(output string, s *spec.Spec) error {
+// output; it could go to place.
+func checkStream(output string, s *spec.Spec, place string) error {
 	if output != standardInput {
 		return nil
 	}
@@ -148,7 +148,7 @@ func checkStream(output string, s *spec.Spec) error {
 		return nil // what is wrong with the specification is said with all else
 	}
 	return withHint(usageError{fmt.Errorf("%s: %q cannot go to standard output, because its tables are complete only when its end is known", s.Called("format"), s.Format)},
-		"give a directory with -o DIR, or one of the formats raw, vpc (fixed) and vmdk (streamOptimized)")
+		"give "+place+", or one of the formats raw, vpc (fixed) and vmdk (streamOptimized)")
 }
 
 // existing returns the nearest directory that exists, of dir and those above

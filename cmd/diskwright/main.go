@@ -115,7 +115,7 @@ virtual machine and no other program, and makes the same bytes every time.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, fmt.Sprintf(`see "%s --help"`, cmd.CommandPath()))
 	})
-	root.AddCommand(newBuildCommand(a), newPlanCommand(a), newInspectCommand(a), newConvertCommand(a), newLsCommand(a), newCatCommand(a), newExtractCommand(a), newTarCommand(a), newDiffCommand(a), newDuCommand(a), newServeCommand(a), newVerifyCommand(a))
+	root.AddCommand(newBuildCommand(a), newPlanCommand(a), newInspectCommand(a), newConvertCommand(a), newLsCommand(a), newCatCommand(a), newExtractCommand(a), newMkfsCommand(a), newTarCommand(a), newDiffCommand(a), newDuCommand(a), newServeCommand(a), newVerifyCommand(a))
 	return root
 }
 

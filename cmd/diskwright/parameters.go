@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// parameterFlags are the flags of the parameters, which build and plan share.
+// parameterFlags are the flags of parameters: of all of them in build and plan.
 type parameterFlags struct {
 	values []*parameterValue
 }
@@ -53,9 +53,13 @@ func (v *parameterValue) Type() string {
 	return "bool" // keeps pflag from printing a word
 }
 
-// add registers a flag for every parameter, under its group.
-func (p *parameterFlags) add(cmd *cobra.Command) {
+// add registers a flag for every parameter, under its group, or for those with
+// the names.
+func (p *parameterFlags) add(cmd *cobra.Command, names ...string) {
 	for _, parameter := range spec.Parameters() {
+		if len(names) > 0 && !slices.Contains(names, parameter.Name) {
+			continue
+		}
 		value := &parameterValue{parameter: parameter}
 		p.values = append(p.values, value)
 		flag := cmd.Flags().VarPF(value, parameter.Flag(), "", usage(&parameter))
@@ -119,14 +123,7 @@ func (p *parameterFlags) load(args []string, stdin io.Reader) (*spec.Spec, error
 	if s == nil {
 		return nil, usageError{err}
 	}
-	errs := []error{err}
-	for _, value := range p.values {
-		if value.texts != nil {
-			errs = append(errs, s.SetFlag(value.parameter, value.texts))
-		}
-	}
-	s.SourceDateEpoch = os.Getenv("SOURCE_DATE_EPOCH")
-	errs = append(errs, s.Validate())
+	errs := []error{err, p.set(s), s.Validate()}
 	if s.Root == standardInput && len(args) > 0 && args[0] == standardInput {
 		errs = append(errs, spec.Problem{Parameter: "root", Err: errors.New("standard input cannot be both the specification and the tar")})
 	}
@@ -134,6 +131,18 @@ func (p *parameterFlags) load(args []string, stdin io.Reader) (*spec.Spec, error
 		return nil, err
 	}
 	return s, nil
+}
+
+// set makes s ask for what the flags and the environment say.
+func (p *parameterFlags) set(s *spec.Spec) error {
+	var errs []error
+	for _, value := range p.values {
+		if value.texts != nil {
+			errs = append(errs, s.SetFlag(value.parameter, value.texts))
+		}
+	}
+	s.SourceDateEpoch = os.Getenv("SOURCE_DATE_EPOCH")
+	return spec.Join(errs...)
 }
 
 func readSpec(args []string, stdin io.Reader) (*spec.Spec, error) {

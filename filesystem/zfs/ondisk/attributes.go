@@ -136,6 +136,10 @@ type Attributes struct {
 	ACL    []ACE
 	Target []byte // of a symbolic link
 	Xattrs []byte // an encoded NVList, nil if there are none
+
+	// XattrDir is the object of a directory whose files are further extended
+	// attributes; 0 is none. It is only read.
+	XattrDir uint64
 }
 
 // Encode returns the bonus and, nil if everything fits in that, the spill block.

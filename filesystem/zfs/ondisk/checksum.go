@@ -118,19 +118,28 @@ const (
 // that lies at offset of the device. The offset is part of what is summed, so
 // that a label that was copied to elsewhere is not taken for one.
 func Seal(block []byte, offset int64) {
+	sealBy(block, Checksum{uint64(offset)})
+}
+
+// sealBy writes an embedded checksum. The verifier is what is summed in its place.
+func sealBy(block []byte, verifier Checksum) {
 	trailer := block[len(block)-embeddedSize:]
 	le.PutUint64(trailer, embeddedMagic)
-	Checksum{uint64(offset)}.encode(trailer[8:])
+	verifier.encode(trailer[8:])
 	SHA256(block).encode(trailer[8:])
 }
 
 // Sealed reports whether the block at offset has the embedded checksum that
 // [Seal] writes.
 func Sealed(block []byte, offset int64) bool {
+	return sealedBy(block, Checksum{uint64(offset)})
+}
+
+func sealedBy(block []byte, verifier Checksum) bool {
 	if len(block) < embeddedSize || le.Uint64(block[len(block)-embeddedSize:]) != embeddedMagic {
 		return false
 	}
 	again := append([]byte(nil), block...)
-	Seal(again, offset)
+	sealBy(again, verifier)
 	return string(again) == string(block)
 }

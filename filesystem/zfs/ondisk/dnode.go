@@ -1,5 +1,7 @@
 package ondisk
 
+import "cmp"
+
 // Sizes of dnodes and what they have room for (sys/dnode.h).
 const (
 	DNodeSize     = 512
@@ -32,6 +34,7 @@ const (
 	dnodeUsedBytes      = 1 // "used" counts bytes, not sectors
 	dnodeUserAccounted  = 2
 	dnodeSpill          = 4
+	dnodeObjectCounted  = 8
 	dnodeSpillPointerAt = DNodeSize - BlockPointerSize
 )
 
@@ -48,15 +51,20 @@ type DNode struct {
 	Bonus     []byte
 	BlockSize int // of data in bytes, a multiple of 512
 	LastBlock uint64
-	Used      int64 // bytes allocated, indirect and spill blocks included
+	// IndirectShift is the size of indirect blocks as a power of two, 0 for
+	// the constant of that name; Slots how many times 512 bytes a dnode that
+	// was decoded takes. [DNode.Encode] writes one.
+	IndirectShift, Slots int
+	Used                 int64 // bytes allocated, indirect and spill blocks included
 
 	// Pointers are one to three: see [Pointers]. Nil is holes.
 	Pointers []BlockPointer
 	// Spill is nil if the attributes fit the bonus.
 	Spill *BlockPointer
 
-	// Accounted says that the object is counted among those of its owner.
-	Accounted bool
+	// Accounted says that the object's bytes are counted among those of its
+	// owner; Counted that the object is.
+	Accounted, Counted bool
 }
 
 // Pointers returns how many block pointers a dnode has beside a bonus. Objects
@@ -80,13 +88,16 @@ func (d *DNode) Encode(p []byte) {
 	if d.Accounted {
 		flags |= dnodeUserAccounted
 	}
+	if d.Counted {
+		flags |= dnodeObjectCounted
+	}
 	bonusAt := dnodeCoreSize + pointers*BlockPointerSize
 	copy(p[bonusAt:], d.Bonus)
 	if d.Spill != nil {
 		flags |= dnodeSpill
 		d.Spill.Encode(p[dnodeSpillPointerAt:])
 	}
-	copy(p, []byte{byte(d.Type), IndirectShift, byte(d.Levels), byte(pointers), byte(d.BonusType), 0, 0, flags})
+	copy(p, []byte{byte(d.Type), byte(cmp.Or(d.IndirectShift, IndirectShift)), byte(d.Levels), byte(pointers), byte(d.BonusType), 0, 0, flags})
 	le.PutUint16(p[8:], uint16(d.BlockSize/SectorSize))
 	le.PutUint16(p[10:], uint16(len(d.Bonus)))
 	le.PutUint64(p[16:], d.LastBlock)
@@ -107,7 +118,13 @@ const (
 	objsetUserAt  = 1024
 	objsetGroupAt = 1536
 
-	objsetUserAccounting = 1 // flag: user accounting is complete
+	objsetProjectAt = 2048
+
+	// Flags: accounting of bytes by user and group, of objects by user and
+	// group, and of both by project is complete.
+	objsetUserAccounting    = 1
+	objsetObjectAccounting  = 2
+	objsetProjectAccounting = 4
 )
 
 // ObjsetType says what an object set is (dmu_objset_type_t).
@@ -119,23 +136,38 @@ const (
 	ObjsetFileSystem ObjsetType = 2
 )
 
-// Objset is an object set. UserUsed and GroupUsed are nil where nothing is
-// accounted.
+// Objset is an object set. UserUsed, GroupUsed and ProjectUsed are nil where nothing
+// is accounted.
 type Objset struct {
-	Type                ObjsetType
-	Meta                DNode
-	UserUsed, GroupUsed *DNode
+	Type                             ObjsetType
+	Meta                             DNode
+	UserUsed, GroupUsed, ProjectUsed *DNode
+	ObjectsCounted                   bool // by user and group
 }
 
 // Encode returns the block.
 func (o *Objset) Encode() []byte {
 	p := make([]byte, ObjsetSize)
 	o.Meta.Encode(p)
-	le.PutUint64(p[objsetTypeAt:], uint64(o.Type))
-	if o.UserUsed != nil && o.GroupUsed != nil {
-		le.PutUint64(p[objsetFlagsAt:], objsetUserAccounting)
-		o.UserUsed.Encode(p[objsetUserAt:])
-		o.GroupUsed.Encode(p[objsetGroupAt:])
+	flags := uint64(0)
+	for _, account := range []struct {
+		used *DNode
+		at   int
+		flag uint64
+	}{
+		{o.UserUsed, objsetUserAt, objsetUserAccounting},
+		{o.GroupUsed, objsetGroupAt, objsetUserAccounting},
+		{o.ProjectUsed, objsetProjectAt, objsetProjectAccounting},
+	} {
+		if account.used != nil {
+			account.used.Encode(p[account.at:])
+			flags |= account.flag
+		}
 	}
+	if o.ObjectsCounted {
+		flags |= objsetObjectAccounting
+	}
+	le.PutUint64(p[objsetTypeAt:], uint64(o.Type))
+	le.PutUint64(p[objsetFlagsAt:], flags)
 	return p
 }

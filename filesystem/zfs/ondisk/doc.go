@@ -54,6 +54,9 @@ const (
 	TypeDirContents     Type = 20
 	TypeMasterNode      Type = 21
 	TypeUnlinkedSet     Type = 22
+	TypeHistory         Type = 29
+	TypeHistoryOffsets  Type = 30 // bonus
+	TypePoolProps       Type = 31
 	TypeNextClones      Type = 37
 	TypeUserGroupUsed   Type = 39
 	TypeSA              Type = 44

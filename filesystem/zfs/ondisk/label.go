@@ -67,6 +67,10 @@ type Uberblock struct {
 	GUIDSum   uint64 // of the pool's and all devices' GUIDs
 	Timestamp uint64
 	Root      BlockPointer // of the MOS
+
+	// Checkpoint is the transaction group to which the pool can be rewound; 0
+	// is none. It is only read.
+	Checkpoint uint64
 }
 
 func (u *Uberblock) encode(p []byte) {

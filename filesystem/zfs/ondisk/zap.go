@@ -127,9 +127,13 @@ var crcTable = func() (t [256]uint64) {
 // zapHash returns the hash of a name: the upper 28 bits of the CRC that starts with
 // the salt (zap_hash).
 func zapHash(salt uint64, name string) uint64 {
+	return zapCRC(salt, name) &^ (1<<(64-zapHashBits) - 1)
+}
+
+func zapCRC(salt uint64, name string) uint64 {
 	h := salt
 	for i := range len(name) {
 		h = h>>8 ^ crcTable[byte(h)^name[i]]
 	}
-	return h &^ (1<<(64-zapHashBits) - 1)
+	return h
 }

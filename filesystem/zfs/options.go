@@ -92,16 +92,16 @@ func (o Options) withDefaults() (Options, error) {
 	case !strings.HasPrefix(o.DevicePath, "/") || len(o.DevicePath) > maxMountpoint || strings.ContainsRune(o.DevicePath, 0):
 		return o, fmt.Errorf("the path of the pool's device, %q, is not an absolute path", o.DevicePath)
 	}
-	return o, errors.Join(checkName(o.Name), CheckPoolProperties(o.PoolProperties), CheckProperties(o.Properties), o.checkDatasets())
+	return o, errors.Join(CheckName(o.Name), CheckPoolProperties(o.PoolProperties), CheckProperties(o.Properties), o.checkDatasets())
 }
 
 // maxNameSize is the longest name of a pool (ZFS_MAX_DATASET_NAME_LEN, with room
 // for what internal datasets add).
 const maxNameSize = 255 - 2 - 2*len("$ORIGIN")
 
-// checkName says what is wrong with the name of a pool (pool_namecheck, and what
+// CheckName says what is wrong with the name of a pool (pool_namecheck, and what
 // zpool refuses in names of new pools).
-func checkName(name string) error {
+func CheckName(name string) error {
 	if name == "" {
 		return errors.New("the pool has no name")
 	}

@@ -29,8 +29,10 @@ const originTXG = 1
 //	└── $ORIGIN ── head ──> origin ── previous ──> origin snapshot
 type namespace struct {
 	datasets               []*dataset // in the order of their names, the pool's own first
+	byName                 map[string]*dataset
 	mos, free, origin      dslDir
 	originHead, originSnap uint64
+	emptyList              uint64 // of blocks, that all deadlists share; 0 is none
 }
 
 // dslDir is a directory and the ZAPs that it has, even if they are empty.
@@ -53,16 +55,15 @@ func (m *mos) newDir() dslDir {
 // newNamespace writes all of it but the bonuses of directories, which tell how much
 // space is used.
 func (m *mos) newNamespace(systems []*fileSystem) (*namespace, error) {
-	n := &namespace{}
+	n := &namespace{byName: make(map[string]*dataset)}
 	var clones []ondisk.ZAPEntry // what was cloned from the origin: all
-	byName := make(map[string]*dataset)
 	for _, fs := range systems {
 		d := &dataset{fileSystem: fs, dir: m.newDir(), object: m.object(), used: fs.space}
 		n.datasets = append(n.datasets, d)
-		byName[fs.name] = d
+		n.byName[fs.name] = d
 		clones = append(clones, number(fmt.Sprintf("%x", d.object), d.object))
 		if fs.name != "" {
-			d.parent = byName[parentName(fs.name)]
+			d.parent = n.byName[parentName(fs.name)]
 			d.parent.below = append(d.parent.below, number(path.Base(fs.name), d.dir.object))
 		}
 	}
@@ -81,9 +82,9 @@ func (m *mos) newNamespace(systems []*fileSystem) (*namespace, error) {
 		m.dataset(d.object, ondisk.DSLDataset{
 			Dir: d.dir.object, Previous: n.originSnap, PreviousTXG: originTXG,
 			SnapshotNames: m.zap(m.object(), ondisk.TypeDSLSnapMap),
-			CreatedTXG:    birth, Deadlist: m.deadlist(true),
+			CreatedTXG:    birth, Deadlist: m.deadlist(n.blockListFor(m)),
 			Referenced: d.space, Pointer: d.pointer,
-		})
+		}, d.features)
 	}
 	return n, m.err
 }
@@ -96,13 +97,13 @@ func (m *mos) originSnapshot(n *namespace, clones []ondisk.ZAPEntry) {
 	m.dataset(n.originHead, ondisk.DSLDataset{
 		Dir: n.origin.object, Previous: n.originSnap, PreviousTXG: originTXG,
 		SnapshotNames: m.zap(m.object(), ondisk.TypeDSLSnapMap, number(nameOrigin, n.originSnap)),
-		CreatedTXG:    originTXG, Deadlist: m.deadlist(true),
-	})
+		CreatedTXG:    originTXG, Deadlist: m.deadlist(n.blockListFor(m)),
+	}, nil)
 	m.dataset(n.originSnap, ondisk.DSLDataset{
 		Dir: n.origin.object, Next: n.originHead, Children: 1 + uint64(len(clones)),
-		CreatedTXG: originTXG, Deadlist: m.deadlist(false),
+		CreatedTXG: originTXG, Deadlist: m.deadlist(),
 		NextClones: m.zap(m.object(), ondisk.TypeNextClones, clones...),
-	})
+	}, nil)
 }
 
 // directories writes the directories, when it is known how much the MOS takes.
@@ -128,25 +129,54 @@ func (m *mos) directory(d dslDir, bonus ondisk.DSLDir) {
 	m.set(d.object, ondisk.DNode{Type: ondisk.TypeDSLDir, BonusType: ondisk.TypeDSLDir, Bonus: bonus.Encode()})
 }
 
-func (m *mos) dataset(object uint64, d ondisk.DSLDataset) {
+// dataset writes a dataset. One that uses features lists them: its object is a ZAP
+// then (dsl_dataset_zapify).
+func (m *mos) dataset(object uint64, d ondisk.DSLDataset, features map[feature]bool) {
 	d.Created = uint64(max(m.pool.opts.Epoch, 0))
 	d.FSID = m.pool.derive("fsid", object) >> 8
 	d.GUID = m.pool.derive("dataset", object)
-	m.set(object, ondisk.DNode{Type: ondisk.TypeDSLDataset, BonusType: ondisk.TypeDSLDataset, Bonus: d.Encode()})
+	node := ondisk.DNode{Type: ondisk.TypeDSLDataset, BonusType: ondisk.TypeDSLDataset, Bonus: d.Encode()}
+	if len(features) == 0 {
+		m.set(object, node)
+		return
+	}
+	m.pool.use(featureExtensibleDataset, nil)
+	node.Type = ondisk.TypeZAP
+	var entries []ondisk.ZAPEntry
+	for f := range featureCount {
+		if features[f] {
+			entries = append(entries, number(f.info().guid, 0))
+		}
+	}
+	m.zapWith(object, node, entries)
 }
 
 // deadlist makes the list of blocks that a dataset has freed but an older snapshot
-// has. It has a list for blocks of any age, unless it is the origin's own: OpenZFS
-// looks for the one a freed block belongs to, and panics if there is none.
-func (m *mos) deadlist(anyAge bool) uint64 {
+// has, by age: here lists for blocks of any age, that is one or, of the origin's own,
+// none. OpenZFS looks for the one a freed block belongs to, and panics if there is
+// none.
+func (m *mos) deadlist(anyAge ...uint64) uint64 {
 	var entries []ondisk.ZAPEntry
-	if anyAge {
-		entries = append(entries, number("0", m.blockList()))
+	for _, list := range anyAge {
+		entries = append(entries, number("0", list))
 	}
 	object := m.object()
 	d := ondisk.DNode{Type: ondisk.TypeDeadlist, BonusType: ondisk.TypeDeadlistHeader, Bonus: make([]byte, ondisk.DeadlistBonus)}
 	m.zapWith(object, d, entries)
 	return object
+}
+
+// blockListFor returns an empty list for a deadlist: all share one if the pool has
+// the feature for that.
+func (n *namespace) blockListFor(m *mos) uint64 {
+	if !m.pool.features.has(featureEmptyBPObj) {
+		return m.blockList()
+	}
+	m.pool.use(featureEmptyBPObj, nil)
+	if n.emptyList == 0 {
+		n.emptyList = m.blockList()
+	}
+	return n.emptyList
 }
 
 // blockList makes an empty list of block pointers.
@@ -158,12 +188,6 @@ func (m *mos) blockList() uint64 {
 	})
 	return object
 }
-
-// Values of properties (zfs_prop.c).
-const (
-	xattrSA      = 2
-	aclTypePOSIX = 1
-)
 
 // number returns an entry of a ZAP.
 func number(name string, value uint64) ondisk.ZAPEntry {

@@ -46,6 +46,7 @@ const (
 	featureRedactionListSpill
 	featureResilverDefer
 	featureSkein
+	featureVdevZAPsV2
 	featureZILSAXattr
 	featureZpoolCheckpoint
 
@@ -62,7 +63,6 @@ const (
 	featureSpacemapHistogram
 	featureSpacemapV2
 	featureUserObjAccounting
-	featureVdevZAPsV2
 	featureZstd
 	featureCount
 )
@@ -120,6 +120,7 @@ var featureTable = [featureCount]featureInfo{
 	featureRedactionListSpill: {"com.delphix:redaction_list_spill", 0, []feature{featureRedactionBookmarks}},
 	featureResilverDefer:      {"com.datto:resilver_defer", readOnly, nil},
 	featureSkein:              {"org.illumos:skein", perDataset, extensible},
+	featureVdevZAPsV2:         {"com.klarasystems:vdev_zaps_v2", inLabel, nil},
 	featureZILSAXattr:         {"org.openzfs:zilsaxattr", perDataset | readOnly, extensible},
 	featureZpoolCheckpoint:    {"com.delphix:zpool_checkpoint", readOnly, nil},
 
@@ -136,7 +137,6 @@ var featureTable = [featureCount]featureInfo{
 	featureSpacemapHistogram: {"com.delphix:spacemap_histogram", readOnly, nil},
 	featureSpacemapV2:        {"com.delphix:spacemap_v2", readOnly | onEnable, nil},
 	featureUserObjAccounting: {"org.zfsonlinux:userobj_accounting", perDataset | readOnly, extensible},
-	featureVdevZAPsV2:        {"com.klarasystems:vdev_zaps_v2", inLabel, nil},
 	featureZstd:              {"org.freebsd:zstd_compress", perDataset, extensible},
 }
 
@@ -414,6 +414,21 @@ func (s *featureSet) labelFeatures() ondisk.NVList {
 		}
 	}
 	return list
+}
+
+// enabledTXGs returns when each feature was enabled, if the pool keeps that. That is
+// counted as what uses the feature for it.
+func (s *featureSet) enabledTXGs() (entries []ondisk.ZAPEntry) {
+	if !s.has(featureEnabledTXG) {
+		return nil
+	}
+	for f := range featureCount {
+		if s.has(f) {
+			entries = append(entries, number(f.info().guid, birth))
+		}
+	}
+	s.enabled[featureEnabledTXG] = uint64(len(entries))
+	return entries
 }
 
 // entries returns the features that are enabled, with how many things use each: those

@@ -164,7 +164,7 @@ func (f *files) write(z *zpl, t *blockTree, src content.Source, blockSize int) e
 // dataBlock allocates a block of a file.
 func (z *zpl) dataBlock(sum blockSum, blockSize int) ondisk.BlockPointer {
 	b := ondisk.BlockPointer{
-		Addresses:   [3]ondisk.Address{z.pool.space.take(int(sum.size))},
+		Addresses:   z.pool.space.take(int(sum.size), 1),
 		LogicalSize: blockSize, PhysicalSize: int(sum.size), Compression: ondisk.CompressionOff,
 		ChecksumKind: z.kind, Type: ondisk.TypeFileContents,
 		Birth: birth, Fill: 1, Checksum: sum.sum,

@@ -38,6 +38,7 @@ type fileSystem struct {
 	name       string // without the pool's; empty for the pool's own
 	root       *tree.Inode
 	properties map[string]string
+	parent     *fileSystem // the one above
 	local      propertySet // what the properties mean
 	storage    storage
 
@@ -76,22 +77,21 @@ func parentName(name string) string { return name[:max(strings.LastIndexByte(nam
 // zpl writes a file system, an inode at a time in the order of their numbers.
 type zpl struct {
 	*objset
-	fs      *fileSystem
-	inodes  []*tree.Inode // by ordinal
-	parents []uint32      // ordinals of the directories in which inodes were first met
-	files   *files
-	dnodes  *dnodes
-
-	users, groups map[uint32]int64 // bytes that they own
+	fs       *fileSystem
+	inodes   []*tree.Inode // by ordinal
+	parents  []uint32      // ordinals of the directories in which inodes were first met
+	files    *files
+	dnodes   *dnodes
+	accounts *accounts
 }
 
 // writeFileSystem writes the objects of a file system.
 func (p *pool) writeFileSystem(ctx context.Context, fs *fileSystem) error {
 	z := &zpl{
-		objset: &objset{pool: p, kind: fs.storage.checksum},
-		fs:     fs,
-		inodes: tree.Number(fs.root),
-		users:  make(map[uint32]int64), groups: make(map[uint32]int64),
+		objset:   &objset{pool: p, kind: fs.storage.checksum, copies: 1 + extraCopies},
+		fs:       fs,
+		inodes:   tree.Number(fs.root),
+		accounts: p.newAccounts(fs),
 	}
 	z.findParents()
 	ctx, cancel := context.WithCancel(ctx)
@@ -103,11 +103,7 @@ func (p *pool) writeFileSystem(ctx context.Context, fs *fileSystem) error {
 		return fs.wrap(err)
 	}
 	set := ondisk.Objset{Type: ondisk.ObjsetFileSystem, Meta: z.dnodes.finish()}
-	var err error
-	if set.UserUsed, err = z.accounting(users, z.users); err != nil {
-		return fs.wrap(err)
-	}
-	if set.GroupUsed, err = z.accounting(groups, z.groups); err != nil {
+	if err := z.writeAccounts(&set); err != nil {
 		return fs.wrap(err)
 	}
 	fs.pointer = z.write(set.Encode(), block{ondisk.TypeObjset, 0, z.dnodes.count})
@@ -174,7 +170,7 @@ func (z *zpl) objects() error {
 
 // master writes a ZAP of the file system itself.
 func (z *zpl) master(object uint64, typ ondisk.Type, entries ...ondisk.ZAPEntry) error {
-	d := ondisk.DNode{Type: typ, Accounted: true}
+	d := ondisk.DNode{Type: typ, Accounted: true, Counted: z.accounts.objects}
 	if err := z.zap(&d, entries, z.salt(object)); err != nil {
 		return err
 	}
@@ -199,7 +195,7 @@ func (z *zpl) writeInode(ordinal uint32) error {
 	bonus, spill := attributes.Encode()
 	d := ondisk.DNode{
 		Type: ondisk.TypeFileContents, Levels: 1, BlockSize: ondisk.SectorSize,
-		BonusType: ondisk.TypeSA, Bonus: bonus, Accounted: true,
+		BonusType: ondisk.TypeSA, Bonus: bonus, Accounted: true, Counted: z.accounts.objects,
 	}
 	switch {
 	case inode.IsDir():
@@ -217,8 +213,7 @@ func (z *zpl) writeInode(ordinal uint32) error {
 		d.Used += b.AllocatedSize()
 	}
 	z.dnodes.add(objectOf(ordinal), &d)
-	z.users[inode.UID] += d.Used + ondisk.DNodeSize
-	z.groups[inode.GID] += d.Used + ondisk.DNodeSize
+	z.accounts.add(inode.UID, inode.GID, d.Used+ondisk.DNodeSize)
 	return nil
 }
 
@@ -262,24 +257,7 @@ func (fs *fileSystem) fileBlockSize(size int64) int {
 	return max(int(size+ondisk.SectorSize-1)/ondisk.SectorSize, 1) * ondisk.SectorSize
 }
 
-// Accounts have no numbers in the meta dnode; these are those that OpenZFS has for
-// them (DMU_USERUSED_OBJECT, DMU_GROUPUSED_OBJECT).
-const (
-	users  = 1<<64 - 1
-	groups = 1<<64 - 2
-)
-
 // salt returns that of the ZAP that is an object.
 func (z *zpl) salt(object uint64) uint64 {
 	return z.pool.salt("file system "+z.fs.name, object)
-}
-
-// accounting writes how many bytes users or groups own.
-func (z *zpl) accounting(object uint64, used map[uint32]int64) (*ondisk.DNode, error) {
-	var entries []ondisk.ZAPEntry
-	for _, id := range slices.Sorted(maps.Keys(used)) {
-		entries = append(entries, number(fmt.Sprintf("%x", id), uint64(used[id])))
-	}
-	d := &ondisk.DNode{Type: ondisk.TypeUserGroupUsed}
-	return d, z.zap(d, entries, z.salt(object))
 }

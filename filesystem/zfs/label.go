@@ -27,8 +27,13 @@ func (p *pool) config(metaslabArray uint64) (common, device ondisk.NVList) {
 		{Name: "txg", Value: uint64(birth)},
 		{Name: "pool_guid", Value: p.poolGUID()},
 		{Name: "errata", Value: uint64(0)},
-		{Name: "vdev_children", Value: uint64(1)},
 	}
+	for _, key := range []string{"comment", compatibilityProperty} {
+		if v := p.poolProps[key].text; v != "" && v != "off" {
+			common = append(common, ondisk.NVPair{Name: key, Value: v})
+		}
+	}
+	common = append(common, ondisk.NVPair{Name: "vdev_children", Value: uint64(1)})
 	device = ondisk.NVList{
 		{Name: "type", Value: "disk"},
 		{Name: "id", Value: uint64(0)},

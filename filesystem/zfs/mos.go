@@ -2,6 +2,8 @@ package zfs
 
 import (
 	"encoding/binary"
+	"fmt"
+	"strings"
 
 	"diskwright/filesystem/zfs/ondisk"
 )
@@ -14,6 +16,15 @@ type mos struct {
 	*objset
 	nodes []*ondisk.DNode // by object number
 	err   error           // the first
+
+	writeFeaturesObject uint64
+}
+
+// fail notes an error.
+func (m *mos) fail(err error) {
+	if m.err == nil {
+		m.err = err
+	}
 }
 
 // Objects of the MOS.
@@ -43,9 +54,7 @@ func (m *mos) zap(object uint64, typ ondisk.Type, entries ...ondisk.ZAPEntry) ui
 }
 
 func (m *mos) zapWith(object uint64, d ondisk.DNode, entries []ondisk.ZAPEntry) uint64 {
-	if err := m.objset.zap(&d, entries, m.pool.salt("MOS", object)); err != nil && m.err == nil {
-		m.err = err
-	}
+	m.fail(m.objset.zap(&d, entries, m.pool.salt("MOS", object)))
 	m.set(object, d)
 	return object
 }
@@ -54,7 +63,7 @@ func (m *mos) zapWith(object uint64, d ondisk.DNode, entries []ondisk.ZAPEntry) 
 // array of metaslabs.
 func (p *pool) metaObjset(systems []*fileSystem) (root ondisk.BlockPointer, metaslabArray uint64, err error) {
 	m := &mos{
-		objset: &objset{pool: p, kind: ondisk.ChecksumFletcher4},
+		objset: &objset{pool: p, kind: ondisk.ChecksumFletcher4, copies: metaCopies},
 		nodes:  make([]*ondisk.DNode, firstMetaObject),
 	}
 	n, err := m.newNamespace(systems)
@@ -67,30 +76,75 @@ func (p *pool) metaObjset(systems []*fileSystem) (root ondisk.BlockPointer, meta
 		return root, 0, m.err
 	}
 	// What does not fit has its addresses behind the end of the device.
-	r := m.reserve()
-	if err := p.check(p.space); err != nil {
+	r, err := m.reserve()
+	if err == nil {
+		err = p.check(p.space)
+	}
+	if err != nil {
 		return root, 0, err
 	}
 	meta := m.space
-	meta.Add(ondisk.Space{Allocated: r.allocated, Compressed: r.written, Uncompressed: r.written})
+	meta.Add(r.space)
 	m.directories(n, meta)
 	m.spaceMaps(r, metaslabArray)
-	return m.finish(r), metaslabArray, nil
+	m.featuresForWrite(r)
+	return m.finish(r), metaslabArray, m.err
 }
 
 // directoryObject writes object 1, by which everything is found, and what it leads
 // to.
 func (m *mos) directoryObject(n *namespace, metaslabArray uint64) {
-	m.zap(objectDirectory, ondisk.TypeObjectDirectory,
+	p := m.pool
+	entries := []ondisk.ZAPEntry{
 		number("root_dataset", n.datasets[0].dir.object),
-		number("config", m.packedList(m.pool.poolConfig(metaslabArray))),
+		number("config", m.packedList(p.poolConfig(metaslabArray))),
 		number("free_bpobj", m.blockList()),
 		number("sync_bplist", m.blockList()),
-		number("features_for_read", m.zap(m.object(), ondisk.TypeZAP, m.pool.features.entries(0)...)),
-		number("features_for_write", m.zap(m.object(), ondisk.TypeZAP, m.pool.features.entries(readOnly)...)),
+		number("history", m.history()),
 		number("feature_descriptions", m.zap(m.object(), ondisk.TypeZAP)),
 		number("deflate", 1), // sizes are counted as they are on disk
-		number("creation_version", ondisk.PoolVersion))
+		number("creation_version", ondisk.PoolVersion),
+	}
+	if props := p.properties(n); len(props) > 0 {
+		entries = append(entries, number("pool_props", m.zap(m.object(), ondisk.TypePoolProps, props...)))
+	}
+	if n.emptyList != 0 {
+		entries = append(entries, number("empty_bpobj", n.emptyList))
+	}
+	if txgs := p.features.enabledTXGs(); txgs != nil {
+		entries = append(entries, number("feature_enabled_txg", m.zap(m.object(), ondisk.TypeZAP, txgs...)))
+	}
+	m.writeFeaturesObject = m.object()
+	entries = append(entries,
+		number("features_for_read", m.zap(m.object(), ondisk.TypeZAP, p.features.entries(0)...)),
+		number("features_for_write", m.writeFeaturesObject))
+	m.zap(objectDirectory, ondisk.TypeObjectDirectory, entries...)
+}
+
+// properties returns those of the pool that lie in the MOS; others are in the
+// configuration.
+func (p *pool) properties(n *namespace) []ondisk.ZAPEntry {
+	entries := p.poolProps.entries(poolProperties)
+	for i := range entries {
+		if entries[i].Name == "bootfs" {
+			name := strings.TrimPrefix(p.poolProps["bootfs"].text, p.opts.Name)
+			entries[i] = number("bootfs", n.byName[strings.TrimPrefix(name, "/")].object)
+		}
+	}
+	return entries
+}
+
+// writeFeatures returns the ZAP of features that are needed to write, whose size is
+// known before the numbers in it are.
+func (m *mos) writeFeatures() ondisk.ZAP {
+	z, err := ondisk.EncodeZAP(m.pool.features.entries(readOnly), m.pool.salt("MOS", m.writeFeaturesObject))
+	m.fail(err)
+	return z
+}
+
+// featuresForWrite writes it.
+func (m *mos) featuresForWrite(r *reserved) {
+	m.putObject(m.writeFeaturesObject, r.featuresForWrite, m.writeFeatures().Data, ondisk.DNode{Type: ondisk.TypeZAP})
 }
 
 // packedBlockSize is the size of blocks of packed lists (SPA_CONFIG_BLOCKSIZE).
@@ -111,59 +165,65 @@ func (m *mos) packedList(l ondisk.NVList) uint64 {
 
 // reserved are the addresses of what is written last.
 type reserved struct {
-	spaceMaps []ondisk.Address // of the metaslabs in use
-	array     ondisk.Address
-	dnodes    []ondisk.Address
-	indirect  *ondisk.Address // nil if the meta dnode has pointers enough
-	objset    ondisk.Address
+	spaceMaps        []addresses // of the metaslabs in use
+	array            addresses
+	featuresForWrite addresses
+	dnodes           []addresses
+	indirect         *addresses // nil if the meta dnode has pointers enough
+	objset           addresses
 
-	allocated, written int64
+	space ondisk.Space
 }
 
-// Sizes of what is reserved.
-func (m *mos) spaceMapSize() int {
-	g := m.pool.geometry
-	entries := ondisk.SpaceMap(1 << (g.metaslabShift - m.pool.ashift))
-	return max(len(entries), spaceMapBlock)
+// spaceMapBlock is the size of blocks of space maps, of which the longest that has
+// one block is that of a metaslab of 1<<34 bytes, of which all is allocated, with an
+// ashift of 9: 1,024 entries.
+const spaceMapBlock = 8192
+
+// spaceMapCost returns how many bytes the space map of a metaslab takes, with its
+// dnode, at most.
+func spaceMapCost(ashift int) int64 {
+	return metaCopies * int64(max(spaceMapBlock, 1<<ashift)+ondisk.DNodeSize)
 }
 
-func (m *mos) arraySize() int {
-	return (8*int(m.pool.metaslabs) + ondisk.SectorSize - 1) / ondisk.SectorSize * ondisk.SectorSize
-}
-
-// spaceMapBlock is the least size of blocks of space maps, a power of two as that of
-// all logs for which an ashift of 9 needs more.
-const spaceMapBlock = 4096
+func (m *mos) arraySize() int { return roundUp(8*int(m.pool.metaslabs), ondisk.SectorSize) }
 
 // reserve takes space for what is written last. Metaslabs that it begins to use have
 // space maps, which take space as well: it tries until that is taken into account.
-func (m *mos) reserve() *reserved {
+func (m *mos) reserve() (*reserved, error) {
 	before := m.pool.space
-	for metaslabs := len(before.used()); ; {
+	for metaslabs := before.inUse(); ; {
 		s := before.clone()
-		r := m.reserveFor(s, metaslabs)
-		if now := len(s.used()); now > metaslabs {
+		r, err := m.reserveFor(s, metaslabs)
+		if err != nil {
+			return nil, err
+		}
+		if now := s.inUse(); now > metaslabs {
 			metaslabs = now
 			continue
 		}
 		m.pool.space = s
-		return r
+		return r, nil
 	}
 }
 
-func (m *mos) reserveFor(s *space, metaslabs int) *reserved {
+func (m *mos) reserveFor(s *space, metaslabs int) (*reserved, error) {
 	r := &reserved{}
-	take := func(size int) ondisk.Address {
-		a := s.take(size)
-		r.allocated += int64(a.Size)
-		r.written += int64(size)
+	take := func(size int) addresses {
+		a := s.take(size, metaCopies)
+		r.space.Add(ondisk.Space{Allocated: allocatedSize(a), Compressed: int64(size), Uncompressed: int64(size)})
 		return a
 	}
 	for range metaslabs {
-		r.spaceMaps = append(r.spaceMaps, take(m.spaceMapSize()))
+		r.spaceMaps = append(r.spaceMaps, take(spaceMapBlock))
 	}
 	r.array = take(m.arraySize())
+	r.featuresForWrite = take(len(m.writeFeatures().Data))
 	blocks := (len(m.nodes) + metaslabs + ondisk.DNodesPerBlock - 1) / ondisk.DNodesPerBlock
+	if blocks > ondisk.PointersPerBlock {
+		return nil, fmt.Errorf("%d objects of the pool itself, some of them for each dataset, are more than this writer makes: %d",
+			len(m.nodes), ondisk.PointersPerBlock*ondisk.DNodesPerBlock)
+	}
 	for range blocks {
 		r.dnodes = append(r.dnodes, take(ondisk.DNodeBlockSize))
 	}
@@ -172,44 +232,52 @@ func (m *mos) reserveFor(s *space, metaslabs int) *reserved {
 		r.indirect = &a
 	}
 	r.objset = take(ondisk.ObjsetSize)
-	return r
+	return r, nil
 }
 
 // put writes a block to where space was reserved for it.
-func (m *mos) put(at ondisk.Address, data []byte, what block) ondisk.BlockPointer {
-	m.pool.place(at, data)
-	return ondisk.BlockPointer{
-		Addresses:   [3]ondisk.Address{at},
+func (m *mos) put(at addresses, data []byte, what block) ondisk.BlockPointer {
+	b := ondisk.BlockPointer{
+		Addresses:   at,
 		LogicalSize: len(data), PhysicalSize: len(data), Compression: ondisk.CompressionOff,
 		ChecksumKind: m.kind, Type: what.typ, Level: what.level,
 		Birth: birth, Fill: what.fill, Checksum: m.kind.Sum(data),
 	}
+	m.pool.place(&b, data)
+	return b
+}
+
+// putObject makes an object of one block for which space was reserved.
+func (m *mos) putObject(object uint64, at addresses, data []byte, d ondisk.DNode) {
+	b := m.put(at, data, block{d.Type, 0, 1})
+	d.BlockSize, d.Pointers, d.Used = len(data), []ondisk.BlockPointer{b}, b.AllocatedSize()
+	m.set(object, d)
 }
 
 // spaceMaps writes the space maps of the metaslabs in use, and the array that leads
 // to them. Metaslabs without one are free.
 func (m *mos) spaceMaps(r *reserved, metaslabArray uint64) {
+	p := m.pool
 	array := make([]byte, m.arraySize())
-	for i, used := range m.pool.space.used() {
+	maps := r.spaceMaps
+	for i, used := range p.space.used {
 		if used == 0 {
 			continue
 		}
-		entries := ondisk.SpaceMap(used >> m.pool.ashift)
-		data := append(entries, make([]byte, m.spaceMapSize()-len(entries))...)
-		object := m.object()
-		b := m.put(r.spaceMaps[i], data, block{ondisk.TypeSpaceMap, 0, 1})
-		m.set(object, ondisk.DNode{
-			Type: ondisk.TypeSpaceMap, BlockSize: len(data),
-			BonusType: ondisk.TypeSpaceMapHeader, Bonus: ondisk.SpaceMapHeader(object, len(entries), used),
-			Pointers: []ondisk.BlockPointer{b}, Used: b.AllocatedSize(),
-		})
-		binary.LittleEndian.PutUint64(array[8*i:], object)
+		sm := ondisk.SpaceMap{
+			Object: m.object(), Ashift: p.ashift, Units: 1 << (p.metaslabShift - p.ashift), Allocated: used >> p.ashift,
+			TwoWords: p.features.has(featureSpacemapV2), Histogram: p.features.has(featureSpacemapHistogram),
+		}
+		if sm.Histogram {
+			p.use(featureSpacemapHistogram, nil)
+		}
+		log := sm.Log()
+		m.putObject(sm.Object, maps[0], append(log, make([]byte, spaceMapBlock-len(log))...),
+			ondisk.DNode{Type: ondisk.TypeSpaceMap, BonusType: ondisk.TypeSpaceMapHeader, Bonus: sm.Bonus()})
+		maps = maps[1:]
+		binary.LittleEndian.PutUint64(array[8*i:], sm.Object)
 	}
-	b := m.put(r.array, array, block{ondisk.TypeObjectArray, 0, 1})
-	m.set(metaslabArray, ondisk.DNode{
-		Type: ondisk.TypeObjectArray, BlockSize: len(array),
-		Pointers: []ondisk.BlockPointer{b}, Used: b.AllocatedSize(),
-	})
+	m.putObject(metaslabArray, r.array, array, ondisk.DNode{Type: ondisk.TypeObjectArray})
 }
 
 // finish writes the dnodes and the object set, and returns the pointer to it.

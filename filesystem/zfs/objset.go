@@ -18,9 +18,10 @@ type block struct {
 
 // objset is an object set that is being written.
 type objset struct {
-	pool  *pool
-	kind  ondisk.ChecksumKind
-	space ondisk.Space // of everything written so far
+	pool   *pool
+	kind   ondisk.ChecksumKind
+	copies int          // of each block of metadata
+	space  ondisk.Space // of everything written so far
 }
 
 // write puts a block of metadata into the pool, compressed if that helps. A block
@@ -35,26 +36,30 @@ func (s *objset) write(data []byte, what block) ondisk.BlockPointer {
 	if packed, ok := p.packer.pack(data); ok {
 		compression, data = ondisk.CompressionLZ4, packed
 	}
-	at := p.space.take(len(data))
 	b := ondisk.BlockPointer{
-		Addresses:   [3]ondisk.Address{at},
+		Addresses:   p.space.take(len(data), s.copies),
 		LogicalSize: logical, PhysicalSize: len(data), Compression: compression,
 		ChecksumKind: s.kind, Type: what.typ, Level: what.level,
 		Birth: birth, Fill: what.fill, Checksum: s.kind.Sum(data),
 	}
-	p.place(at, data)
+	p.place(&b, data)
 	s.space.Count(&b)
 	return b
 }
 
-// place puts a copy of data at an address. Zeros at its end are left to the hole
-// behind it.
-func (p *pool) place(at ondisk.Address, data []byte) {
+// place puts a copy of data where all copies of a block lie. Zeros at its end are
+// left to the hole behind it.
+func (p *pool) place(b *ondisk.BlockPointer, data []byte) {
 	n := len(data)
 	for n > 0 && data[n-1] == 0 {
 		n--
 	}
-	p.disk.Place(ondisk.DataOffset+at.Offset, content.Bytes(append(make([]byte, 0, n), data[:n]...)))
+	source := content.Bytes(append(make([]byte, 0, n), data[:n]...))
+	for _, at := range b.Addresses {
+		if at.Size > 0 {
+			p.disk.Place(ondisk.DataOffset+at.Offset, source)
+		}
+	}
 }
 
 // fill writes the data of an object, cut into blocks of the dnode's size, and

@@ -40,24 +40,12 @@ func (p *Pool) GUID() uint64 { return p.guid }
 // it. The tree must not change as long as the pool is in use. A tree that does not
 // fit is a [NoSpaceError].
 func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
-	opts, err := opts.withDefaults()
+	p, systems, err := prepare(root, opts)
 	if err != nil {
 		return nil, err
 	}
-	if !root.IsDir() {
-		return nil, errors.New("the root of the tree is not a directory")
-	}
-	p := &pool{opts: opts, geometry: newGeometry(opts.Size)}
-	if p.features, err = newFeatureSet(opts.Features, opts.PoolProperties); err != nil {
-		return nil, err
-	}
-	systems := p.fileSystems(root)
-	if err := p.setUp(systems); err != nil {
-		return nil, err
-	}
-	p.features.activate()
 	p.packer = newPacker(p.metadata)
-	p.space = &space{ashift: p.ashift, metaslabShift: p.metaslabShift}
+	p.space = newSpace(p.geometry, p.ashift)
 	objects := int64(0)
 	for _, fs := range systems {
 		if err := p.writeFileSystem(ctx, fs); err != nil {
@@ -72,19 +60,43 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 	if err := p.labels(rootPointer, config); err != nil {
 		return nil, err
 	}
-	disk, err := p.disk.Map(opts.Size)
+	disk, err := p.disk.Map(p.opts.Size)
 	if err != nil {
 		return nil, err
 	}
-	allocated := int64(0)
-	for _, used := range p.space.used() {
-		allocated += used
-	}
 	return &Pool{
 		disk:  disk,
-		stats: Stats{Size: p.usable(), Allocated: allocated, Slop: p.slop(), Objects: objects},
+		stats: Stats{Size: p.usable(), Allocated: p.space.allocated(), Slop: p.slop(), Objects: objects},
 		guid:  p.poolGUID(),
 	}, nil
+}
+
+// Check says what is wrong with the options, whatever the files are.
+func (o Options) Check() error {
+	_, _, err := prepare(tree.NewDir(tree.Time{}), o)
+	return err
+}
+
+// prepare does what needs no file's content: it returns a pool with nothing in it,
+// and the file systems that it is to have.
+func prepare(root *tree.Inode, opts Options) (*pool, []*fileSystem, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !root.IsDir() {
+		return nil, nil, errors.New("the root of the tree is not a directory")
+	}
+	p := &pool{opts: opts, geometry: newGeometry(opts.Size)}
+	if p.features, err = newFeatureSet(opts.Features, opts.PoolProperties); err != nil {
+		return nil, nil, err
+	}
+	systems := p.fileSystems(root)
+	if err := p.setUp(systems); err != nil {
+		return nil, nil, err
+	}
+	p.features.activate()
+	return p, systems, nil
 }
 
 // pool is a pool that is being planned.

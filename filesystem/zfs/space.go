@@ -63,68 +63,167 @@ type NoSpaceError struct {
 	Size    int64 // of the device in bytes
 	Needed  int64 // bytes that the tree and the pool's own metadata take
 	Slop    int64 // bytes that ZFS keeps free
-	Missing int64
+	Missing int64 // bytes that must be added to the device
 }
 
 // Error says how many bytes are missing.
 func (e *NoSpaceError) Error() string {
-	return fmt.Sprintf("the pool needs %d bytes for the tree and %d that ZFS keeps free, but a device of %d bytes has room for %d: %d bytes are missing",
-		e.Needed, e.Slop, e.Size, e.Needed+e.Slop-e.Missing, e.Missing)
+	return fmt.Sprintf("the pool needs %d bytes for the tree and its metadata, and ZFS keeps %d free: "+
+		"a device of %d bytes is too small, %d bytes are missing", e.Needed, e.Slop, e.Size, e.Missing)
 }
 
 // check returns an error if what was allocated does not fit.
 func (g geometry) check(s *space) error {
-	// Where metaslabs end some bytes are skipped: whoever adds what is
-	// missing adds as much once more.
-	needed := s.end
-	if missing := needed + g.slop() - g.usable(); missing > 0 {
-		return &NoSpaceError{Size: g.device, Needed: needed, Slop: g.slop(), Missing: missing}
+	needed := s.allocated()
+	if needed+g.slop() <= g.usable() && len(s.used) <= int(g.metaslabs) {
+		return nil
 	}
-	return nil
+	return &NoSpaceError{Size: g.device, Needed: needed, Slop: g.slop(), Missing: g.next().enlarged(needed, s.ashift).device - g.device}
 }
 
-// space hands out the bytes of the device behind the first labels, upwards. It does
-// not know where the device ends, so that what is missing can be told.
+// next returns the geometry of the smallest device that has one metaslab more, or
+// larger ones.
+func (g geometry) next() geometry {
+	return newGeometry((g.metaslabs+1)<<g.metaslabShift + ondisk.LabelSpace)
+}
+
+// enlarged returns the geometry of the smallest device, this one or a larger one,
+// that has room for so many bytes, what is kept free, and space maps of all
+// metaslabs.
+func (g geometry) enlarged(needed int64, ashift int) geometry {
+	for g.usable()-g.slop() < needed+g.metaslabs*spaceMapCost(ashift) {
+		g = g.next()
+	}
+	return g
+}
+
+// Copies of blocks of metadata, as OpenZFS has them: those of the MOS, and how many
+// more those of a file system have than its files (dmu_write_policy).
+const (
+	maxCopies   = 3
+	metaCopies  = maxCopies
+	extraCopies = 1
+)
+
+// addresses are where the copies of a block lie.
+type addresses = [maxCopies]ondisk.Address
+
+// allocatedSize returns how many bytes all copies take together.
+func allocatedSize(a addresses) int64 { return (&ondisk.BlockPointer{Addresses: a}).AllocatedSize() }
+
+// space hands out the bytes of the device behind the first labels. Copies of one
+// number share metaslabs, which they fill from the beginning: first copies those at
+// the beginning of the device, second and third ones others far from there. So a
+// metaslab has its free space at its end.
+//
+//	|   metaslab 0   |   metaslab 1   | ... |  metaslab n/3  | ... |  metaslab 2n/3 |
+//	|first copies............|          ... |second copies.. | ... |third..         |
+//
+// Where the device is too small there are metaslabs behind its end, so that what is
+// missing can be told.
 type space struct {
 	ashift, metaslabShift int
+	metaslabs             int // of the device
 
-	end int64
-	// filled are the bytes in use of the metaslabs below that of end.
-	filled []int64
+	used    []int64        // bytes of each metaslab; those behind the last are free
+	current [maxCopies]int // metaslab that copies of a number go to, plus one; 0 is none yet
 }
 
-// take returns the address of a block of size bytes. No block crosses from one
-// metaslab into the next, since each has a space map of its own.
-func (s *space) take(size int) ondisk.Address {
-	size = s.roundUp(size)
-	for {
-		next := int64(len(s.filled)+1) << s.metaslabShift
-		if s.end+int64(size) <= next {
-			break
+func newSpace(g geometry, ashift int) *space {
+	return &space{ashift: ashift, metaslabShift: g.metaslabShift, metaslabs: int(g.metaslabs)}
+}
+
+// take returns the addresses of a block of size bytes. No copy crosses from one
+// metaslab into the next, since each has a space map of its own. Copies are in
+// different metaslabs if there is room in so many.
+func (s *space) take(size, copies int) (all addresses) {
+	size = roundUp(size, 1<<s.ashift)
+	for i := range copies {
+		m := s.metaslab(i, int64(size), all[:i])
+		for m >= len(s.used) {
+			s.used = append(s.used, 0)
 		}
-		s.filled = append(s.filled, s.end-int64(len(s.filled))<<s.metaslabShift)
-		s.end = next
+		all[i] = ondisk.Address{Offset: int64(m)<<s.metaslabShift + s.used[m], Size: size}
+		s.used[m] += int64(size)
 	}
-	a := ondisk.Address{Offset: s.end, Size: size}
-	s.end += int64(size)
-	return a
+	return all
 }
 
-// roundUp returns how many bytes a block of size bytes takes.
-func (s *space) roundUp(size int) int {
-	unit := 1 << s.ashift
-	return (size + unit - 1) &^ (unit - 1)
+// metaslab returns the one for a copy of a block, whose other copies have addresses
+// already: that which copies of the number went to before; one that is free; one
+// that has room; one behind the device.
+func (s *space) metaslab(number int, size int64, others []ondisk.Address) int {
+	if m := s.current[number] - 1; m >= 0 && s.room(m) >= size && !s.holds(m, others) {
+		return m
+	}
+	start := number * s.metaslabs / maxCopies
+	choose := func(suits func(m int) bool) (int, bool) {
+		for i := range s.metaslabs {
+			if m := (start + i) % s.metaslabs; suits(m) {
+				s.current[number] = m + 1
+				return m, true
+			}
+		}
+		return 0, false
+	}
+	for _, suits := range []func(int) bool{
+		func(m int) bool { return s.room(m) == 1<<s.metaslabShift },
+		func(m int) bool { return s.room(m) >= size && !s.holds(m, others) },
+		func(m int) bool { return s.room(m) >= size },
+	} {
+		if m, ok := choose(suits); ok {
+			return m
+		}
+	}
+	if m := len(s.used) - 1; m >= s.metaslabs && s.room(m) >= size {
+		return m
+	}
+	return max(len(s.used), s.metaslabs)
 }
 
-// used returns how many bytes of each metaslab are in use, from its beginning. The
-// metaslabs behind are free.
-func (s *space) used() []int64 {
-	return append(slices.Clone(s.filled), s.end-int64(len(s.filled))<<s.metaslabShift)
+// room returns how many bytes of a metaslab are free.
+func (s *space) room(m int) int64 {
+	free := int64(1) << s.metaslabShift
+	if m < len(s.used) {
+		free -= s.used[m]
+	}
+	return free
+}
+
+// holds reports whether one of the addresses is in a metaslab.
+func (s *space) holds(m int, addresses []ondisk.Address) bool {
+	for _, a := range addresses {
+		if int(a.Offset>>s.metaslabShift) == m {
+			return true
+		}
+	}
+	return false
+}
+
+// roundUp returns the first multiple of unit that is not below n.
+func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
+
+// allocated returns how many bytes are in use.
+func (s *space) allocated() (n int64) {
+	for _, used := range s.used {
+		n += used
+	}
+	return n
+}
+
+// inUse returns how many metaslabs something is in.
+func (s *space) inUse() (n int) {
+	for _, used := range s.used {
+		if used > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // clone returns a copy, to try something.
 func (s *space) clone() *space {
 	c := *s
-	c.filled = slices.Clone(s.filled)
+	c.used = slices.Clone(s.used)
 	return &c
 }

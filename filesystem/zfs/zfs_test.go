@@ -196,7 +196,7 @@ func TestGolden(t *testing.T) {
 	opts := testOptions(64 * mib)
 	opts.Properties["compression"] = "lz4"
 	opts.Datasets = []Dataset{{Name: "home"}}
-	const want = "5b624b8c1ce377f00a1ba783bc231b3bce2085452b19074bc3182f2193e1b51a"
+	const want = "2c136a386b3c9152a8f983760fee9919c485afe755dce5ba57e100d3df8acea7"
 	if got := fmt.Sprintf("%x", digest(t, root, opts)); got != want {
 		t.Errorf("SHA-256 of the image: %s, want %s", got, want)
 	}

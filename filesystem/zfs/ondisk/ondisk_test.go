@@ -338,7 +338,7 @@ func TestAttributes(t *testing.T) {
 func TestSpaceMap(t *testing.T) {
 	for _, units := range []int64{0, 1, 32768, 32769, 100000} {
 		var sum int64
-		for p := SpaceMap(units); len(p) > 0; p = p[8:] {
+		for p := (&SpaceMap{Units: units, Allocated: units}).Log(); len(p) > 0; p = p[8:] {
 			w := le.Uint64(p)
 			if int64(w>>16) != sum || w>>15&1 != 0 {
 				t.Errorf("%d units: entry %#x at %d", units, w, sum)

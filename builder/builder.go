@@ -41,6 +41,16 @@ type Options struct {
 	// ScriptOutput gets what the script of the parameter postVM prints; nil
 	// is nobody.
 	ScriptOutput io.Writer
+
+	// GuestBinary is this program for the virtual machine of the parameter
+	// installMethod; "" is the one that runs. GuestOutput gets what is printed
+	// there; nil is nobody.
+	GuestBinary string
+	GuestOutput io.Writer
+
+	// WithoutVM keeps a virtual machine from being started. The plan then lacks
+	// what it would have installed.
+	WithoutVM bool
 }
 
 // Build is a planned image.
@@ -82,8 +92,22 @@ func (b *Build) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	progress.Phase(b.opts.Progress, "planning", 0)
 	p := newPlanner(b.spec, b.format, sources, b.Report)
+	switch {
+	case !b.spec.InstallsInVM():
+		return b.planDisk(ctx, p)
+	case b.opts.WithoutVM:
+		p.note("%s: what the system's own installer adds to the files is known when it has run, which a plan does without", b.spec.Called("installMethod"))
+		return b.planDisk(ctx, p)
+	default:
+		return b.planInVM(ctx, p)
+	}
+}
+
+// planDisk plans the disk of a planner.
+func (b *Build) planDisk(ctx context.Context, p *planner) error {
+	progress.Phase(b.opts.Progress, "planning", 0)
+	var err error
 	b.disk, err = await(ctx, func() (*diskmap.Map, error) { return p.plan(ctx) })
 	if err != nil {
 		return err

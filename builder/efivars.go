@@ -16,8 +16,8 @@ const efiVarsFile = "efi-vars.fd"
 // planEFIVars makes the file with the firmware's variables: the template, and the
 // boot entry of the loader if it has one. It is nil if none is asked for.
 func (p *planner) planEFIVars(table *partition.Table) ([]byte, error) {
-	if !p.spec.TouchEFIVars || p.spec.OnlyNixStore {
-		return nil, nil
+	if !p.spec.TouchEFIVars || p.spec.OnlyNixStore || p.efiVars != nil {
+		return p.efiVars, nil
 	}
 	name := p.spec.Called("efiVariables")
 	file, err := readAtMost(p.spec.EFIVariables, efivars.MaxFile)

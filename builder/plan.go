@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"diskwright/boot"
@@ -36,6 +37,8 @@ type planner struct {
 	need     ext4.Need          // of root
 	loader   *boot.Installation // nil if no boot loader is installed
 	efiVars  []byte             // nil if none are asked for
+	size     sized
+	again    bool // a disk of that size has been planned, and is planned once more
 
 	usage       usage // of all files, before a boot loader is installed
 	loaderUsage usage // what that adds to the root file system
@@ -85,6 +88,7 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.size = sized{table.DiskSize, root.Stats().Inodes}
 	if err := p.fitFormat(table); err != nil {
 		return nil, err
 	}
@@ -144,6 +148,9 @@ func (p *planner) fitFormat(table *partition.Table) error {
 // into the root file system counts.
 func (p *planner) finishTree(ctx context.Context) error {
 	p.usage = p.usageOf(p.root)
+	if p.spec.InstallsInVM() {
+		return nil // owners, too: names are those that the system knows there
+	}
 	if p.spec.InstallsBootLoader() {
 		before, err := p.rootUsage()
 		if err != nil {
@@ -257,6 +264,9 @@ func hasFAT(part partition.Partition) bool {
 
 // planRoot chooses the size of the disk and plans the root file system on it.
 func (p *planner) planRoot(ctx context.Context) (*partition.Table, *ext4.FileSystem, error) {
+	if p.again {
+		return p.planRootOn(p.size.disk, max(0, p.size.inodes-p.need.Inodes))
+	}
 	p.report.DiskSizeMode = p.spec.DiskSize.String()
 	if p.spec.DiskSize.Mode == spec.DiskSizeFixed {
 		p.report.DiskSizeMode = "fixed"
@@ -338,8 +348,11 @@ func (p *planner) noteRaise(disk int64) {
 		p.spec.Called("diskSize"), auto.FormulaBytes/mebibyte, freePercent, freeInodes, disk/mebibyte)
 }
 
+// note tells the user something, once.
 func (p *planner) note(format string, args ...any) {
-	p.report.Notes = append(p.report.Notes, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(p.report.Notes, text) {
+		p.report.Notes = append(p.report.Notes, text)
+	}
 }
 
 // comfortable reports whether a file system has what an automatic size must

@@ -28,6 +28,9 @@ type Report struct {
 	// BootLoader is the one that was installed, if any.
 	BootLoader *BootLoader `json:"bootLoader,omitempty"`
 
+	// VM is what a virtual machine has installed, if one did.
+	VM *VM `json:"vm,omitempty"`
+
 	Table partition.Table `json:"table"`
 	// FileSystems are those of the table's partitions that have one, in the
 	// order of its entries.
@@ -69,6 +72,31 @@ type BootLoader struct {
 type EFIEntry struct {
 	Description string `json:"description"`
 	Path        string `json:"path"` // of the program, on the EFI system partition
+}
+
+// VM describes what a virtual machine has installed. Paths are those of the image.
+type VM struct {
+	// KeptDisk is that the image is the disk as the virtual machine has left it.
+	// Then the rest is unknown, but for Random.
+	KeptDisk bool `json:"keptDisk"`
+
+	Added   []string `json:"added,omitempty"`
+	Changed []string `json:"changed,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+	// LeftOut are files that are not in the image as the virtual machine has left
+	// them, because they are random, and Random those that are.
+	LeftOut []string `json:"leftOut,omitempty"`
+	Random  []string `json:"random,omitempty"`
+
+	BootCode bool      `json:"bootCode"`          // the first sector has a new program
+	Active   int       `json:"active,omitempty"`  // number of the partition that was made active
+	Written  []Written `json:"written,omitempty"` // outside of file systems
+}
+
+// Written is a run of bytes of the disk.
+type Written struct {
+	Offset int64 `json:"offset"`
+	Bytes  int64 `json:"bytes"`
 }
 
 // FileSystem describes the file system of a partition.

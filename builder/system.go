@@ -182,6 +182,10 @@ func (b *Build) owners(ctx context.Context, system *nixos.System) ([]tree.Item, 
 		if c.User == "" {
 			continue
 		}
+		if b.spec.InstallsInVM() { // the system itself knows them
+			items[n].User, items[n].Group = "", ""
+			continue
+		}
 		if users == nil && system != nil {
 			var err error
 			if users, err = readUsers(ctx, system); err != nil {

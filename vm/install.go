@@ -30,6 +30,7 @@ import (
 	"diskwright/format"
 	"diskwright/format/raw"
 	"diskwright/partition"
+	"diskwright/progress"
 	"diskwright/tree"
 	"diskwright/vm/guest"
 	"diskwright/vm/host"
@@ -67,6 +68,9 @@ type Request struct {
 	Machine host.Machine
 	// Dir is where the scratch image lies; "" is that of temporary files.
 	Dir string
+
+	Workers  int           // goroutines that write the disk; 0 is one for each CPU
+	Progress progress.Sink // may be nil
 }
 
 // Owner is whom a file, and all below it, is to belong to.
@@ -119,6 +123,10 @@ func Install(ctx context.Context, r *Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	// QEMU takes a colon in a relative path for the end of a protocol's name.
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
 	result := &Result{dir: dir}
 	if err := result.install(ctx, r); err != nil {
 		return nil, errors.Join(err, result.Close())
@@ -131,9 +139,12 @@ func (r *Result) install(ctx context.Context, request *Request) error {
 	if err != nil {
 		return err
 	}
-	if err := write(ctx, request.Disk, machine.Disk); err != nil {
+	progress.Phase(request.Progress, "writing the disk of the virtual machine", request.Disk.DataSize())
+	opts := raw.Options{Workers: request.Workers, Progress: progress.Adder(request.Progress)}
+	if err := write(ctx, request.Disk, machine.Disk, opts); err != nil {
 		return err
 	}
+	progress.Phase(request.Progress, "starting the virtual machine", 0)
 	if err := host.Run(ctx, machine); err != nil {
 		return err
 	}
@@ -142,6 +153,7 @@ func (r *Result) install(ctx context.Context, request *Request) error {
 			return err
 		}
 	}
+	progress.Phase(request.Progress, "reading the disk back", 0)
 	// The guest has had the disk: it is a disk of known partitions, whatever it
 	// looks like now.
 	if r.disk, err = os.Open(machine.Disk); err != nil {
@@ -297,13 +309,13 @@ func (r *Request) readOne(ctx context.Context, disk io.ReaderAt, m protocol.Moun
 }
 
 // write writes a disk to a new file.
-func write(ctx context.Context, disk *diskmap.Map, path string) error {
+func write(ctx context.Context, disk *diskmap.Map, path string, opts raw.Options) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := raw.WriteFile(ctx, disk, f, raw.Options{}); err != nil {
+	if err := raw.WriteFile(ctx, disk, f, opts); err != nil {
 		return err
 	}
 	return f.Close()

@@ -43,6 +43,7 @@ type buildOptions struct {
 	parameters parameterFlags
 	output     string
 	noSync     bool
+	guest      guestOptions
 }
 
 // buildResult is what build --json writes. docs/json.md describes it.
@@ -79,6 +80,7 @@ can be written from front to back.
 	cmd.Flags().StringVarP(&opts.output, "output", "o", "", "write the image into the directory `DIR`, or to standard output (-)")
 	opts.workOptions.add(cmd, "beside the output")
 	cmd.Flags().BoolVar(&opts.noSync, "no-sync", false, "do not wait until the image is on the disk (for benchmarks)")
+	opts.guest.add(cmd)
 	opts.parameters.add(cmd)
 	if err := cmd.MarkFlagDirname("output"); err != nil {
 		panic(err) // the flag was registered just now
@@ -103,7 +105,9 @@ func (a *app) runBuild(ctx context.Context, opts buildOptions, args []string) er
 	if err := checkStream(opts.output, s, "a directory with -o DIR"); err != nil {
 		return err
 	}
-	build, err := a.plan(ctx, opts.workOptions, s, opts.noSync)
+	options := a.options(opts.workOptions)
+	options.NoSync = opts.noSync
+	build, err := a.plan(ctx, s, options, opts.guest)
 	if err != nil {
 		return err
 	}
@@ -182,16 +186,15 @@ func (a *app) spec(opts workOptions, parameters *parameterFlags, args []string) 
 	return s, nil
 }
 
-// plan plans the image.
-func (a *app) plan(ctx context.Context, opts workOptions, s *spec.Spec, noSync bool) (*builder.Build, error) {
-	return builder.New(ctx, s, builder.Options{
+// options returns how to build.
+func (a *app) options(opts workOptions) builder.Options {
+	return builder.Options{
 		Workers:      opts.workers,
 		Progress:     a.ui.startProgress(),
-		NoSync:       noSync,
 		Spool:        opts.spool,
 		Stdin:        a.stdin,
 		ScriptOutput: &a.script,
-	})
+	}
 }
 
 // showBuilt says what was built. If the image is on standard output, the

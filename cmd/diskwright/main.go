@@ -71,7 +71,7 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 	ui := newUI(stdout, stderr)
-	a := &app{ui: ui, script: scriptOutput{ui: ui}, stdin: interruptible(ctx, stdin), stdinTerminal: isTerminal(stdin)}
+	a := &app{ui: ui, script: scriptOutput{ui: ui}, guest: scriptOutput{ui: ui}, stdin: interruptible(ctx, stdin), stdinTerminal: isTerminal(stdin)}
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -86,6 +86,7 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 type app struct {
 	ui            *ui
 	script        scriptOutput
+	guest         scriptOutput
 	stdin         io.Reader
 	stdinTerminal bool
 	running       bool // the arguments were accepted, and a command has begun

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 
+	"diskwright/builder"
+
 	"github.com/spf13/cobra"
 )
 
@@ -43,7 +45,9 @@ func (a *app) runPlan(ctx context.Context, opts planOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	build, err := a.plan(ctx, opts.workOptions, s, false)
+	options := a.options(opts.workOptions)
+	options.WithoutVM = true
+	build, err := builder.New(ctx, s, options)
 	if err != nil {
 		return err
 	}

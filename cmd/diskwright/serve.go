@@ -22,6 +22,7 @@ import (
 type serveOptions struct {
 	workOptions
 	parameters parameterFlags
+	guest      guestOptions
 	unix, tcp  string
 	name       string
 }
@@ -60,6 +61,7 @@ signal (Ctrl-C), which is no failure; what was asked before is answered first.
 	cmd.Flags().StringVar(&opts.tcp, "tcp", "", "listen on `HOST:PORT`, where HOST is localhost or an address of the loopback interface; port 0 is any free one, 10809 the usual one")
 	cmd.Flags().StringVar(&opts.name, "export", "", "`NAME` of the export, besides the empty one")
 	opts.workOptions.add(cmd, "where temporary files go")
+	opts.guest.add(cmd)
 	opts.parameters.add(cmd)
 	cmd.SetUsageFunc(groupedUsage)
 	return cmd
@@ -103,7 +105,7 @@ func (a *app) diskToServe(ctx context.Context, opts serveOptions, flags *pflag.F
 		if err != nil {
 			return nil, nil, err
 		}
-		build, err := a.plan(ctx, opts.workOptions, s, false)
+		build, err := a.plan(ctx, s, a.options(opts.workOptions), opts.guest)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -26,3 +26,6 @@ func (m *Machine) Check() error {
 	}
 	return nil
 }
+
+// GOARCH returns what Go calls an architecture, or "".
+func GOARCH(arch string) string { return architectures[arch].goarch }

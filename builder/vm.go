@@ -1,0 +1,229 @@
+package builder
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"diskwright/boot"
+	"diskwright/nixos"
+	"diskwright/nixstore"
+	"diskwright/progress"
+	"diskwright/spec"
+	"diskwright/tree"
+	"diskwright/vm"
+	"diskwright/vm/host"
+)
+
+// A virtual machine that installs the boot loader is between two plans. The first
+// is of the tree without one; it is written to a scratch disk, and the machine
+// changes that. The second is of the same tree with what has changed. The disk has
+// the same size and the same partitions both times: what an installer has noted of
+// them stays true.
+//
+//	sources ─┬─► plan ─► scratch disk ─► virtual machine ─┐
+//	         └─ copy ───► what has changed ◄──────────────┘
+//	                      └─► plan ─► the image
+
+// sized is what a second plan keeps of the first.
+type sized struct {
+	disk   int64 // bytes, before the format rounds them up
+	inodes int64 // of the root file system
+}
+
+// GuestError is why there is no program that could be /init of the virtual
+// machine.
+type GuestError struct {
+	System string // of the machine, as Nix names it: "aarch64-linux"
+	GOARCH string // the same, as Go names it
+	Err    error
+}
+
+func (e *GuestError) Error() string {
+	return fmt.Sprintf("the virtual machine needs this program for %s: %v", e.System, e.Err)
+}
+
+func (e *GuestError) Unwrap() error { return e.Err }
+
+// planInVM plans the disk of a planner, and has a virtual machine install the boot
+// loader on it.
+func (b *Build) planInVM(ctx context.Context, first *planner) error {
+	machine, err := b.machine()
+	if err != nil {
+		return err
+	}
+	changed := tree.Clone(first.root)
+	if err := b.planDisk(ctx, first); err != nil {
+		return err
+	}
+	request := b.vmRequest(ctx, changed, first)
+	request.Machine, request.Guest = *machine, machine.Guest
+	result, err := vm.Install(ctx, request)
+	if err != nil {
+		return b.aboutVM(ctx, err)
+	}
+	b.spool = append(b.spool, result)
+	if b.spec.KeepDisk {
+		return b.keepDisk(result)
+	}
+	return b.planDisk(ctx, b.secondPlanner(first, changed, result))
+}
+
+// secondPlanner returns a planner of the tree that a virtual machine has changed.
+func (b *Build) secondPlanner(first *planner, root *tree.Inode, r *vm.Result) *planner {
+	report := first.report
+	report.FileSystems, report.VM = nil, reportVM(r)
+	p := newPlanner(b.spec, b.format, &sources{root: root}, report)
+	p.identify, p.size, p.again = first.identify, first.size, true
+	p.loader, p.efiVars = installed(r), r.Variables
+	for _, name := range r.Files.Left {
+		p.note("%s: %q, which is made at random, is not in the image as the virtual machine has left it", b.spec.Called("installMethod"), name)
+	}
+	return p
+}
+
+// machine returns the virtual machine that the spec asks for, without what depends
+// on the disk.
+func (b *Build) machine() (*host.Machine, error) {
+	m := &host.Machine{
+		Arch:      strings.TrimSuffix(b.Report.System.Platform, "-linux"),
+		MemoryMiB: int(b.spec.MemSize),
+		Limit:     time.Duration(b.spec.VMTimeout) * time.Second,
+		Report:    b.reportGuest,
+	}
+	if b.spec.VMAccel != spec.AccelAuto {
+		m.Accel = host.Accel(b.spec.VMAccel)
+	}
+	if b.spec.TouchEFIVars {
+		m.Firmware = &host.Firmware{SMM: b.spec.EFISMM}
+		var err error
+		if m.Firmware.Code, err = filepath.Abs(b.spec.EFIFirmware); err != nil {
+			return nil, err
+		}
+		if m.Firmware.Variables, err = filepath.Abs(b.spec.EFIVariables); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.Check(); err != nil {
+		return nil, b.about("installMethod", err)
+	}
+	var err error
+	if m.Guest = b.opts.GuestBinary; m.Guest == "" {
+		m.Guest, err = os.Executable()
+	}
+	if err == nil {
+		err = host.CheckGuest(m.Guest, m.Arch)
+	}
+	if err != nil {
+		return nil, b.about("installMethod", &GuestError{b.Report.System.Platform, host.GOARCH(m.Arch), err})
+	}
+	return m, nil
+}
+
+// reportGuest passes on what happens in the virtual machine.
+func (b *Build) reportGuest(e host.Event) {
+	switch {
+	case e.Step != "":
+		progress.Phase(b.opts.Progress, "virtual machine: "+e.Step, 0)
+	case len(e.Output) > 0 && b.opts.GuestOutput != nil:
+		// Nobody could be told that nobody can be told.
+		_, _ = b.opts.GuestOutput.Write(e.Output)
+	}
+}
+
+// vmRequest says what to install, but for the machine.
+func (b *Build) vmRequest(ctx context.Context, root *tree.Inode, first *planner) *vm.Request {
+	r := &vm.Request{
+		Root:     root,
+		Toplevel: b.Report.System.Toplevel,
+		Disk:     b.disk,
+		Table:    &first.report.Table,
+		RootType: first.rootOptions(0).Kind.String(),
+		Links:    b.vmLinks(ctx, root),
+		Epoch:    first.epoch,
+		Keep:     b.spec.KeepDisk,
+		Dir:      b.opts.Spool,
+		Workers:  b.opts.Workers,
+		Progress: b.opts.Progress,
+	}
+	for _, c := range b.spec.Contents {
+		if c.User != "" {
+			r.Owners = append(r.Owners, vm.Owner{Path: c.Target, User: c.User, Group: c.Group})
+		}
+	}
+	return r
+}
+
+// vmLinks returns names that the system's installer has for the disk: those that
+// the spec says, and those that are in settings that can be read.
+func (b *Build) vmLinks(ctx context.Context, root *tree.Inode) []string {
+	links := slices.Clone(b.spec.VMDevices)
+	settings, err := nixos.ReadBootLoader(ctx, root.Lookup(nixstore.StoreDir), nixstore.Path(b.Report.System.Toplevel))
+	if err != nil || settings == nil {
+		return links // an installer that is not known is why there is a virtual machine
+	}
+	var devices []string
+	if settings.GRUB != nil {
+		for _, boot := range settings.GRUB.Boots() {
+			devices = append(devices, boot.Devices...)
+		}
+	}
+	if settings.Limine != nil {
+		devices = append(devices, settings.Limine.BIOSDevice)
+	}
+	for _, name := range devices {
+		if strings.HasPrefix(name, "/dev/") && filepath.Clean(name) == name && !slices.Contains(links, name) {
+			links = append(links, name)
+		}
+	}
+	return links
+}
+
+// aboutVM says which parameter an error of a virtual machine is about, and what
+// else could be asked for.
+func (b *Build) aboutVM(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return b.about("installMethod", err)
+}
+
+// installed returns what is outside of file systems as a boot loader that was
+// installed.
+func installed(r *vm.Result) *boot.Installation {
+	loader := &boot.Installation{BootCode: r.Areas.BootCode, Active: r.Areas.Active}
+	for _, area := range r.Areas.Embedded {
+		loader.Embed = append(loader.Embed, boot.Embedded{Offset: area.Offset, Data: area.Data})
+	}
+	return loader
+}
+
+// keepDisk takes the disk as the virtual machine has left it.
+func (b *Build) keepDisk(r *vm.Result) error {
+	disk, err := r.Disk()
+	if err != nil {
+		return err
+	}
+	b.disk, b.efiVars = disk, r.Variables
+	b.Report.Deterministic = false
+	b.Report.VM = &VM{KeptDisk: true, Random: r.Random}
+	note := fmt.Sprintf("%s: the disk is as the virtual machine has left it; another build has other bytes", b.spec.Called("keepDisk"))
+	b.Report.Notes = append(b.Report.Notes, note)
+	return nil
+}
+
+// reportVM says what a virtual machine has changed.
+func reportVM(r *vm.Result) *VM {
+	v := &VM{
+		Added: r.Files.Added, Changed: r.Files.Changed, Removed: r.Files.Removed, LeftOut: r.Files.Left,
+		BootCode: r.Areas.BootCode != nil, Active: r.Areas.Active,
+	}
+	for _, area := range r.Areas.Embedded {
+		v.Written = append(v.Written, Written{area.Offset, int64(len(area.Data))})
+	}
+	return v
+}

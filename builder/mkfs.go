@@ -110,9 +110,11 @@ func (b *Build) planFileSystem(ctx context.Context, m Maker) error {
 	r.Format, r.DiskSizeMode = b.spec.Format, m.size().String()
 	r.DiskSize, r.DataBytes = size, b.disk.DataSize()
 	r.Epoch, r.Deterministic, r.Seed = seconds, b.spec.Deterministic, b.spec.SeedUUID().String()
-	r.Table = partition.Table{
-		Layout: partition.None, Scheme: partition.Unpartitioned, SectorSize: partition.SectorSize, DiskSize: size,
-		Partitions: []partition.Partition{{Role: partition.Root, Sectors: b.disk.Size() / partition.SectorSize}},
+	if r.Table.Scheme == "" {
+		r.Table = partition.Table{
+			Layout: partition.None, Scheme: partition.Unpartitioned, SectorSize: partition.SectorSize, DiskSize: size,
+			Partitions: []partition.Partition{{Role: partition.Root, Sectors: b.disk.Size() / partition.SectorSize}},
+		}
 	}
 	r.FileSystems = []FileSystem{info}
 	return nil

@@ -3,7 +3,11 @@
 package test
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"diskwright/test/nasty"
@@ -50,6 +54,38 @@ func TestMkfsFAT(t *testing.T) {
 		t.Run(size, func(t *testing.T) {
 			image := mkfs(t, "fat", filepath.Join(tree, "boot"), "--size", size)
 			checkFAT(t, volume{image: image, size: fileSize(t, image), mountPoint: "boot"}, files)
+		})
+	}
+}
+
+// A pool holds the tree divided at mount points, in a partition and on a disk of
+// its own, for zdb and for GRUB.
+func TestMkfsZFS(t *testing.T) {
+	oracle.NeedRoot(t) // for what the tree has
+	tree := nastyTree(t, nasty.Options{Portable: true})
+	args := []string{
+		"--owners", "keep", "--pool", "data", "-O", "compression=lz4",
+		"--dataset", "data/var,mount=/sizes,recordsize=16K", "--dataset", "data/var/new,mount=/sizes/new", "--dataset", "data/empty,atime=off",
+	}
+	for _, further := range [][]string{nil, {"--whole-disk"}} {
+		t.Run(strings.Join(further, " "), func(t *testing.T) {
+			image := mkfs(t, "zfs", tree, append(args, further...)...)
+			pool, device := image, "(loop0)"
+			if slices.Contains(further, "--whole-disk") {
+				pool, device = findLayout("none").volume(t, image, 1, "").extract(t), "(loop0,gpt1)"
+			}
+			if out := oracle.Run(t, "zdb", "-e", "-p", filepath.Dir(pool), "-bcc", "data"); !strings.Contains(out, "No leaks (block sum matches space maps exactly)") {
+				t.Errorf("zdb -bcc:\n%s", out)
+			}
+			for path, file := range map[string]string{
+				"/@/boot/size-32769":  "boot/size-32769",
+				"/var@/bytes-4194305": "sizes/bytes-4194305",
+			} {
+				got := oracle.Output(t, "grub-fstest", image, "cat", device+path)
+				if want, err := os.ReadFile(filepath.Join(tree, file)); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s: GRUB reads %d bytes, want %d (%v)", path, len(got), len(want), err)
+				}
+			}
 		})
 	}
 }

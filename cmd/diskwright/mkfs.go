@@ -52,7 +52,8 @@ func newMkfsCommand(a *app) *cobra.Command {
 or a kernel that knows it.
 ` + exitStatusHelp,
 		Example: `  diskwright mkfs ext4 ./rootfs -o root.ext4
-  diskwright mkfs fat ./esp --size 64M --label ESP -o esp.img`,
+  diskwright mkfs fat ./esp --size 64M --label ESP -o esp.img
+  diskwright mkfs zfs ./rootfs --pool tank -O compression=zstd --size 20G -o tank.img`,
 		// So that of an unknown kind not its flags are what is said.
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 	}
@@ -70,7 +71,7 @@ or a kernel that knows it.
 	for _, kind := range []ext4.Kind{ext4.Ext4, ext4.Ext3, ext4.Ext2} {
 		cmd.AddCommand(newMkfsExtCommand(a, kind))
 	}
-	cmd.AddCommand(newMkfsFATCommand(a))
+	cmd.AddCommand(newMkfsFATCommand(a), newMkfsZFSCommand(a))
 	return cmd
 }
 
@@ -155,6 +156,58 @@ hold otherwise, such as symbolic links and devices, is an error.
 		}
 		return f, nil
 	})
+}
+
+func newMkfsZFSCommand(a *app) *cobra.Command {
+	var opts mkfsOptions
+	var p builder.Pool
+	var pool, properties, datasets []string
+	cmd := &cobra.Command{
+		Use:   "zfs",
+		Short: "Make a ZFS pool",
+		Long: `Make a ZFS pool that holds TREE, ready to be imported: the content of a partition,
+or with --whole-disk a disk as zpool create partitions it, which grows with its
+disk.
+
+Properties are those of zpool create -o (--pool-property) and -O (--property), and
+mean the same. A dataset with mount=PATH holds what TREE has there; everything else
+is in the pool's own file system. Where they are mounted once the pool is imported,
+the property mountpoint says, as always.
+
+Auto, which --size is by default, leaves a tenth free even if nothing could be
+compressed. Free space takes no space in FILE.
+`,
+		Example: `  diskwright mkfs zfs ./home --pool tank -O compression=zstd -O atime=off -o tank.img
+  diskwright mkfs zfs ./rootfs --size 20G --whole-disk --pool-property autoexpand=on \
+    -O mountpoint=none --dataset tank/root,mount=/,mountpoint=/ \
+    --dataset tank/nix,mount=/nix,mountpoint=/nix,atime=off -o disk.img`,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&p.Name, "pool", "tank", "`NAME` of the pool")
+	flags.StringArrayVar(&pool, "pool-property", nil, "`PROPERTY=VALUE` of the pool, as zpool create -o takes it (may be repeated)")
+	flags.StringArrayVarP(&properties, "property", "O", nil, "`PROPERTY=VALUE` of the pool's file system, which the others inherit (may be repeated)")
+	flags.StringArrayVar(&datasets, "dataset", nil, "`NAME[,mount=PATH][,PROPERTY=VALUE]` of a file system below it (may be repeated)")
+	flags.StringVar(&p.Features, "features", "", "`NAME` of the set of features: minimal, or one of OpenZFS's compatibility sets, such as openzfs-2.1 (default minimal)")
+	flags.BoolVar(&p.WholeDisk, "whole-disk", false, "make a disk that is the pool's, with a partition table")
+	newMkfs(a, cmd, &opts, func(size builder.FileSystemSize) (_ builder.Maker, err error) {
+		p.Size = size
+		if p.PoolProperties, err = builder.ParseProperties(pool); err != nil {
+			return nil, fmt.Errorf("--pool-property: %w", err)
+		}
+		if p.Properties, err = builder.ParseProperties(properties); err != nil {
+			return nil, fmt.Errorf("--property: %w", err)
+		}
+		for _, text := range datasets {
+			d, err := builder.ParsePoolDataset(text)
+			if err != nil {
+				return nil, fmt.Errorf("--dataset: %w", err)
+			}
+			p.Datasets = append(p.Datasets, d)
+		}
+		return p, nil
+	})
+	cmd.Flag("size").Usage = "`SIZE` in bytes or with a unit (20G), or auto, which leaves room for more"
+	return cmd
 }
 
 // runMkfs makes a file system of the tree at path.

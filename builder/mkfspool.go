@@ -1,0 +1,254 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"diskwright/content"
+	"diskwright/diskmap"
+	"diskwright/filesystem/zfs"
+	"diskwright/partition"
+	"diskwright/spec"
+	"diskwright/tree"
+)
+
+// Pool is a ZFS pool that stands alone: as the content of a partition, or on a
+// disk that is its own.
+type Pool struct {
+	Size FileSystemSize // of the partition, or of the disk
+	Name string
+	// Features, PoolProperties and Properties are as in package zfs.
+	Features       string
+	PoolProperties map[string]string
+	Properties     map[string]string
+	Datasets       []PoolDataset
+	// WholeDisk puts the table around the pool that `zpool create` writes on a
+	// disk. Only such pools grow by themselves with their disk.
+	WholeDisk bool
+}
+
+// PoolDataset is a file system below that of the pool.
+type PoolDataset struct {
+	Name       string // with the pool's
+	Mount      string // path of what it holds of the tree; empty is nothing
+	Properties map[string]string
+}
+
+// ParsePoolDataset reads NAME[,mount=PATH][,PROPERTY=VALUE…].
+func ParsePoolDataset(text string) (PoolDataset, error) {
+	name, rest, _ := strings.Cut(text, ",")
+	properties, err := ParseProperties(strings.FieldsFunc(rest, func(r rune) bool { return r == ',' }))
+	if err != nil {
+		return PoolDataset{}, err
+	}
+	if strings.Contains(name, "=") {
+		return PoolDataset{}, fmt.Errorf("%q does not begin with the name of a dataset: want NAME[,mount=PATH][,PROPERTY=VALUE…]", text)
+	}
+	d := PoolDataset{Name: name, Mount: properties["mount"], Properties: properties}
+	delete(properties, "mount")
+	return d, nil
+}
+
+// ParseProperties reads texts of the form PROPERTY=VALUE.
+func ParseProperties(texts []string) (map[string]string, error) {
+	properties := make(map[string]string)
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("%q is not PROPERTY=VALUE", text)
+		}
+		if _, twice := properties[name]; twice {
+			return nil, fmt.Errorf("%q is given twice", name)
+		}
+		properties[name] = value
+	}
+	return properties, nil
+}
+
+func (p Pool) size() FileSystemSize { return p.Size }
+
+// roleStandAlonePool is that of the seed of a pool's identifiers.
+const roleStandAlonePool = "zfs-pool"
+
+// check implements [Maker]: what goes wrong without files was asked for.
+func (p Pool) check() error {
+	if p.Size.Mode == spec.DiskSizeMin {
+		return errors.New(`--size: min: a pool cannot be without room, in which ZFS writes what it changes; give "auto" or a size`)
+	}
+	opts, points, err := p.options()
+	if err != nil {
+		return problems(err)
+	}
+	empty := tree.NewDir(tree.Time{})
+	if _, err := zfs.Divide(empty, points, tree.Time{}); err != nil {
+		return err
+	}
+	opts.Size = 1 << 30 // any size that is enough
+	if p.Size.Mode == spec.DiskSizeFixed && !p.WholeDisk {
+		opts.Size = p.Size.Bytes
+	}
+	_, err = zfs.New(context.Background(), empty, opts)
+	if errors.As(err, new(*zfs.NoSpaceError)) {
+		return nil // said of the tree
+	}
+	return problems(err)
+}
+
+// problems returns the errors that are joined in err one by one.
+func problems(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var list []error
+	for _, e := range joined.Unwrap() {
+		list = append(list, problems(e))
+	}
+	return spec.Join(list...)
+}
+
+// options returns what the pool is but for its size and content, and where
+// its datasets are mounted; those that are not are left out there.
+func (p Pool) options() (zfs.Options, []string, error) {
+	opts := zfs.Options{
+		Name:           p.Name,
+		Features:       p.Features,
+		PoolProperties: p.PoolProperties,
+		Properties:     p.Properties,
+		WholeDisk:      p.WholeDisk,
+	}
+	var points []string
+	var errs []error
+	for _, d := range p.Datasets {
+		name, below := strings.CutPrefix(d.Name, p.Name+"/")
+		if !below {
+			errs = append(errs, fmt.Errorf("the dataset %q is not below the pool, as %q would be", d.Name, p.Name+"/"+d.Name))
+		}
+		opts.Datasets = append(opts.Datasets, zfs.Dataset{Name: name, Properties: d.Properties})
+		if d.Mount != "" {
+			points = append(points, d.Mount)
+			if err := zfs.CheckMount(d.Mount); err != nil {
+				errs = append(errs, fmt.Errorf("dataset %q: mount: %w", d.Name, err))
+			}
+		}
+	}
+	return opts, points, errors.Join(errs...)
+}
+
+// make implements [Maker].
+func (p Pool) make(ctx context.Context, b *Build, root *tree.Inode) (*diskmap.Map, FileSystem, error) {
+	seconds, _ := b.spec.Epoch()
+	opts, points, err := p.options()
+	if err != nil {
+		return nil, FileSystem{}, err
+	}
+	seed := b.identify(roleStandAlonePool)
+	opts.Seed, opts.Epoch, opts.Workers = seed[:], seconds, b.opts.Workers
+	size := p.Size.Bytes
+	if p.Size.Mode == spec.DiskSizeAuto {
+		size = p.autoSize(root)
+	}
+	root, err = divide(root, points, p.Datasets, &opts, tree.Time{Sec: seconds})
+	if err != nil {
+		return nil, FileSystem{}, err
+	}
+	for {
+		disk, about, err := p.plan(ctx, b, root, opts, size)
+		var space *zfs.NoSpaceError
+		switch {
+		case !errors.As(err, &space):
+			return disk, about, err
+		case p.Size.Mode == spec.DiskSizeFixed:
+			return nil, about, sizeError(p, err)
+		}
+		size = roundUp(size+space.Missing, mebibyte)
+	}
+}
+
+// divide gives the datasets of opts what the tree has at their mount points, and
+// returns what is left for the pool's own file system.
+func divide(root *tree.Inode, points []string, datasets []PoolDataset, opts *zfs.Options, epoch tree.Time) (*tree.Inode, error) {
+	parts, err := zfs.Divide(root, points, epoch)
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range datasets {
+		if d.Mount != "" {
+			opts.Datasets[i].Root, parts = parts[0], parts[1:]
+		}
+	}
+	if slices.Contains(points, "/") {
+		return tree.NewDir(epoch), nil
+	}
+	return root, nil
+}
+
+// autoSize returns a size at which nothing needs to be compressed for the tree to
+// leave a tenth of the pool free, beside what ZFS keeps for itself. Reading all
+// files to learn what they become would take as long as making the pool.
+func (p Pool) autoSize(root *tree.Inode) int64 {
+	blocks, entries := tree.Usage(root, false)
+	copies := int64(1)
+	for _, properties := range append([]map[string]string{p.Properties}, datasetProperties(p.Datasets)...) {
+		switch properties["copies"] {
+		case "2":
+			copies = max(copies, 2)
+		case "3":
+			copies = 3
+		}
+	}
+	need := contentBytes(blocks, entries) * copies * 100 / (100 - freePercent)
+	return roundUp(max(zfs.MinSize, need)+zfsSlop+need/zfsSlopShare+zfsAround, mebibyte)
+}
+
+// What a pool has beside its content.
+const (
+	zfsSlop      = 128 << 20 // at least this much is kept free (spa_get_slop_space)
+	zfsSlopShare = 32        // or this part of the pool
+	zfsAround    = 16 << 20  // labels, partition table, the ends of metaslabs
+)
+
+func datasetProperties(datasets []PoolDataset) (list []map[string]string) {
+	for _, d := range datasets {
+		list = append(list, d.Properties)
+	}
+	return list
+}
+
+// plan plans the pool in size bytes, with the table around it if it has a disk.
+func (p Pool) plan(ctx context.Context, b *Build, root *tree.Inode, opts zfs.Options, size int64) (*diskmap.Map, FileSystem, error) {
+	opts.Size = size
+	var table *partition.Table
+	var part partition.Partition
+	if p.WholeDisk {
+		var err error
+		table, err = partition.PlanZFS(partition.ZFSRequest{Layout: partition.ZFSRoot, DiskSize: size, Identify: b.identify})
+		if err != nil {
+			return nil, FileSystem{}, fmt.Errorf("--size: %w", err)
+		}
+		part, _ = table.ByRole(partition.Root)
+		opts.Size = table.Size(part)
+		b.Report.Table = *table
+	}
+	pool, err := zfs.New(ctx, root, opts)
+	if err != nil {
+		return nil, FileSystem{}, err
+	}
+	about := FileSystem{
+		Partition: part.Number,
+		Type:      "zfs",
+		Label:     p.Name,
+		UUID:      fmt.Sprint(pool.GUID()),
+		Size:      pool.Stats().Size,
+		Used:      pool.Stats().Allocated,
+		Free:      pool.Stats().Size - pool.Stats().Allocated,
+	}
+	if table == nil {
+		return pool.Map(), about, nil
+	}
+	disk, err := table.Map(map[int]content.Source{part.Number: pool.Map()})
+	return disk, about, err
+}

@@ -136,9 +136,10 @@ func (f *files) next() (*job, error) {
 	return nil, context.Cause(f.ctx)
 }
 
-// write gives the blocks of the next file their places.
-func (f *files) write(z *zpl, t *blockTree, src content.Source, blockSize int) error {
+// write gives the blocks of the next file, an inode with content, their places.
+func (f *files) write(z *zpl, t *blockTree, ordinal uint32, blockSize int) error {
 	var r run
+	src := z.inodes[ordinal].Content
 	for s := range segments(src, blockSize) {
 		j, err := f.next()
 		if err != nil {
@@ -151,27 +152,28 @@ func (f *files) write(z *zpl, t *blockTree, src content.Source, blockSize int) e
 			index := s.first + int64(i)
 			b := z.dataBlock(sum, blockSize)
 			if !r.extend(index, &b) {
-				z.placeRun(&r, src)
+				z.placeRun(&r, ordinal)
 				r = newRun(index, &b)
 			}
 			t.add(index, &b)
 		}
 	}
-	z.placeRun(&r, src)
+	z.placeRun(&r, ordinal)
 	return nil
 }
 
 // dataBlock allocates a block of a file.
 func (z *zpl) dataBlock(sum blockSum, blockSize int) ondisk.BlockPointer {
 	b := ondisk.BlockPointer{
-		Addresses:   z.pool.space.take(int(sum.size), 1),
+		Addresses:   z.pool.space.take(int(sum.size), z.fs.storage.copies),
 		LogicalSize: blockSize, PhysicalSize: int(sum.size), Compression: ondisk.CompressionOff,
-		ChecksumKind: z.kind, Type: ondisk.TypeFileContents,
+		ChecksumKind: z.fs.storage.checksum, Type: ondisk.TypeFileContents,
 		Birth: birth, Fill: 1, Checksum: sum.sum,
 	}
 	if sum.packed {
-		b.Compression = ondisk.CompressionLZ4
+		b.Compression = z.fs.storage.compression
 	}
+	z.pool.useFeatures(z.fs, &b)
 	z.objset.space.Count(&b)
 	return b
 }

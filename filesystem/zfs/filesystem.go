@@ -77,9 +77,8 @@ func parentName(name string) string { return name[:max(strings.LastIndexByte(nam
 // zpl writes a file system, an inode at a time in the order of their numbers.
 type zpl struct {
 	*objset
+	*paths
 	fs       *fileSystem
-	inodes   []*tree.Inode // by ordinal
-	parents  []uint32      // ordinals of the directories in which inodes were first met
 	files    *files
 	dnodes   *dnodes
 	accounts *accounts
@@ -88,12 +87,11 @@ type zpl struct {
 // writeFileSystem writes the objects of a file system.
 func (p *pool) writeFileSystem(ctx context.Context, fs *fileSystem) error {
 	z := &zpl{
-		objset:   &objset{pool: p, kind: fs.storage.checksum, copies: 1 + extraCopies},
+		objset:   &objset{pool: p, kind: fs.storage.metadataChecksum(), copies: fs.storage.metadataCopies},
 		fs:       fs,
-		inodes:   tree.Number(fs.root),
+		paths:    newPaths(fs.root),
 		accounts: p.newAccounts(fs),
 	}
-	z.findParents()
 	ctx, cancel := context.WithCancel(ctx)
 	z.files = z.readFiles(ctx)
 	defer z.files.wait()
@@ -119,44 +117,12 @@ func (fs *fileSystem) wrap(err error) error {
 	return fmt.Errorf("dataset %q: %w", fs.name, err)
 }
 
-// findParents notes in which directory each inode is met first.
-func (z *zpl) findParents() {
-	z.parents = make([]uint32, len(z.inodes))
-	known := make([]bool, len(z.inodes))
-	known[0] = true
-	for ordinal, inode := range z.inodes {
-		for _, e := range inode.Entries {
-			if child := e.Inode.Ordinal; !known[child] {
-				known[child] = true
-				z.parents[child] = uint32(ordinal)
-			}
-		}
-	}
-}
-
-// path returns a path of an inode, for errors.
-func (z *zpl) path(ordinal uint32) string {
-	path := ""
-	for ordinal != 0 {
-		parent := z.parents[ordinal]
-		for _, e := range z.inodes[parent].Entries {
-			if e.Inode.Ordinal == ordinal {
-				path = "/" + e.Name + path
-				break
-			}
-		}
-		ordinal = parent
-	}
-	return max(path, "/")
-}
-
 // objects writes all objects in the order of their numbers.
 func (z *zpl) objects() error {
 	err := errors.Join(
-		z.master(masterNode, ondisk.TypeMasterNode,
+		z.master(masterNode, ondisk.TypeMasterNode, append(z.fs.storage.masterEntries(),
 			number("VERSION", ondisk.FileSystemVersion),
-			number("SA_ATTRS", objectSA), number("DELETE_QUEUE", objectUnlinked), number("ROOT", objectRoot),
-			number("normalization", 0), number("utf8only", 0), number("casesensitivity", 0)),
+			number("SA_ATTRS", objectSA), number("DELETE_QUEUE", objectUnlinked), number("ROOT", objectRoot))...),
 		z.master(objectSA, ondisk.TypeSAMaster, number("REGISTRY", objectRegistry), number("LAYOUTS", objectLayouts)),
 		z.master(objectUnlinked, ondisk.TypeUnlinkedSet),
 		z.inode(0),
@@ -221,14 +187,14 @@ const entryTypeBit = 60 // of an entry's value: the type of the inode, as in its
 
 // directory writes the ZAP of names.
 func (z *zpl) directory(d *ondisk.DNode, ordinal uint32) error {
+	if err := z.fs.storage.check(z.inodes[ordinal].Entries); err != nil {
+		return err
+	}
 	entries := make([]ondisk.ZAPEntry, len(z.inodes[ordinal].Entries))
 	for i, e := range z.inodes[ordinal].Entries {
-		if len(e.Name) > tree.NameMax {
-			return fmt.Errorf("the name %q has more than %d bytes", e.Name, tree.NameMax)
-		}
 		entries[i] = number(e.Name, uint64(e.Inode.Type()>>12)<<entryTypeBit|objectOf(e.Inode.Ordinal))
 	}
-	return z.zap(d, entries, z.salt(objectOf(ordinal)))
+	return z.objset.directory(d, entries, z.salt(objectOf(ordinal)), z.fs.storage.zapFlags())
 }
 
 // file writes the content of a file, which has been summed meanwhile.
@@ -241,7 +207,7 @@ func (z *zpl) file(d *ondisk.DNode, inode *tree.Inode) error {
 	blocks := (size-1)/int64(d.BlockSize) + 1
 	d.LastBlock = uint64(blocks - 1)
 	t := z.newTree(d.Type, blocks, ondisk.Pointers(d.BonusType, len(d.Bonus)), 1)
-	if err := z.files.write(z, t, inode.Content, d.BlockSize); err != nil {
+	if err := z.files.write(z, t, inode.Ordinal, d.BlockSize); err != nil {
 		return err
 	}
 	t.finish(d)

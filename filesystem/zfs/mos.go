@@ -63,7 +63,7 @@ func (m *mos) zapWith(object uint64, d ondisk.DNode, entries []ondisk.ZAPEntry) 
 // array of metaslabs.
 func (p *pool) metaObjset(systems []*fileSystem) (root ondisk.BlockPointer, metaslabArray uint64, err error) {
 	m := &mos{
-		objset: &objset{pool: p, kind: ondisk.ChecksumFletcher4, copies: metaCopies},
+		objset: &objset{pool: p, kind: ondisk.ChecksumFletcher4, copies: func(block) int { return metaCopies }},
 		nodes:  make([]*ondisk.DNode, firstMetaObject),
 	}
 	n, err := m.newNamespace(systems)

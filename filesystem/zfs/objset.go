@@ -20,8 +20,8 @@ type block struct {
 type objset struct {
 	pool   *pool
 	kind   ondisk.ChecksumKind
-	copies int          // of each block of metadata
-	space  ondisk.Space // of everything written so far
+	copies func(block) int // of a block of metadata
+	space  ondisk.Space    // of everything written so far
 }
 
 // write puts a block of metadata into the pool, compressed if that helps. A block
@@ -37,7 +37,7 @@ func (s *objset) write(data []byte, what block) ondisk.BlockPointer {
 		compression, data = ondisk.CompressionLZ4, packed
 	}
 	b := ondisk.BlockPointer{
-		Addresses:   p.space.take(len(data), s.copies),
+		Addresses:   p.space.take(len(data), s.copies(what)),
 		LogicalSize: logical, PhysicalSize: len(data), Compression: compression,
 		ChecksumKind: s.kind, Type: what.typ, Level: what.level,
 		Birth: birth, Fill: what.fill, Checksum: s.kind.Sum(data),
@@ -82,7 +82,12 @@ func (s *objset) fill(d *ondisk.DNode, data []byte) {
 
 // zap makes an object a ZAP of entries.
 func (s *objset) zap(d *ondisk.DNode, entries []ondisk.ZAPEntry, salt uint64) error {
-	z, err := ondisk.EncodeZAP(entries, salt)
+	return s.directory(d, entries, salt, 0)
+}
+
+// directory makes an object a ZAP that normalizes names.
+func (s *objset) directory(d *ondisk.DNode, entries []ondisk.ZAPEntry, salt uint64, how ondisk.Normalization) error {
+	z, err := ondisk.EncodeNormalizedZAP(entries, salt, how)
 	if err != nil {
 		return err
 	}

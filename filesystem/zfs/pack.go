@@ -1,23 +1,20 @@
 package zfs
 
 import (
+	"encoding/binary"
+
 	"diskwright/filesystem/zfs/ondisk"
 )
 
 // packer compresses blocks. It may be used by one goroutine at a time.
 type packer struct {
-	ashift int
-	lz4    *ondisk.LZ4Encoder // nil: nothing is compressed
-	buffer []byte
+	ashift  int
+	encoder ondisk.Encoder // nil: nothing is compressed
+	buffer  []byte
 }
 
 func newPacker(how packing) *packer {
-	p := &packer{ashift: how.ashift}
-	if how.compression == ondisk.CompressionLZ4 {
-		p.lz4 = new(ondisk.LZ4Encoder)
-		p.buffer = make([]byte, max(maxRecordSize, ondisk.IndirectSize))
-	}
-	return p
+	return &packer{ashift: how.ashift, encoder: how.compression.Encoder(how.level)}
 }
 
 // pack returns a block compressed, padded to whole units of allocation. It is
@@ -25,10 +22,13 @@ func newPacker(how packing) *packer {
 // nothing of what is allocated: the rules of OpenZFS (zio_compress_data,
 // zio_write_compress).
 func (p *packer) pack(data []byte) ([]byte, bool) {
-	if p.lz4 == nil {
+	if p.encoder == nil {
 		return nil, false
 	}
-	n, ok := p.lz4.Encode(p.buffer[:len(data)-len(data)/8], data)
+	if len(p.buffer) < len(data) {
+		p.buffer = make([]byte, len(data))
+	}
+	n, ok := p.encoder.Encode(p.buffer[:len(data)-len(data)/8], data)
 	if !ok {
 		return nil, false
 	}
@@ -44,7 +44,7 @@ func (p *packer) pack(data []byte) ([]byte, bool) {
 // isZero reports whether a block is all zeros.
 func isZero(p []byte) bool {
 	for len(p) >= 8 {
-		if p[0]|p[1]|p[2]|p[3]|p[4]|p[5]|p[6]|p[7] != 0 {
+		if binary.NativeEndian.Uint64(p) != 0 {
 			return false
 		}
 		p = p[8:]

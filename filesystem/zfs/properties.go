@@ -74,8 +74,17 @@ func CheckProperties(props map[string]string) error {
 // CheckPoolProperties says what is wrong with properties of a pool, as
 // [Options.PoolProperties] has them.
 func CheckPoolProperties(props map[string]string) error {
-	_, err := parseProperties(props, poolProperties, "pool property")
-	return err
+	_, err := parsePoolProperties(props)
+	_, wrong := newFeatureSet("", props)
+	return errors.Join(err, wrong)
+}
+
+// parsePoolProperties returns what the properties of a pool mean, but for those that
+// are features.
+func parsePoolProperties(props map[string]string) (propertySet, error) {
+	props = maps.Clone(props)
+	maps.DeleteFunc(props, func(name, _ string) bool { return strings.HasPrefix(name, featureProperty) })
+	return parseProperties(props, poolProperties, "pool property")
 }
 
 // parseProperties returns what properties mean, or all that is wrong with them.
@@ -95,10 +104,7 @@ func parseProperties(props map[string]string, known map[string]*property, kind s
 func parseProperty(name, text string, known map[string]*property) (value, error) {
 	p := known[name]
 	if p == nil {
-		switch {
-		case strings.HasPrefix(name, featureProperty):
-			return value{}, nil // features.go
-		case strings.Contains(name, ":"):
+		if strings.Contains(name, ":") {
 			return parseUserProperty(name, text)
 		}
 		if meant := nearest(name, known); meant != "" {

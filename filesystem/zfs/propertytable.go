@@ -1,7 +1,11 @@
 package zfs
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"diskwright/filesystem/zfs/ondisk"
 )
@@ -47,7 +51,7 @@ func parseComment(text string) (value, error) {
 	}
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
-			return value{}, fmt.Errorf("not printable ASCII")
+			return value{}, errors.New("not printable ASCII")
 		}
 	}
 	return value{text: text, isText: true}, nil
@@ -155,35 +159,73 @@ func parseSpecialSmallBlocks(text string) (value, error) {
 	return powerOfTwo(ondisk.SectorSize, maxRecordSize)(text)
 }
 
-// checksums are the names of checksums (enum zio_checksum).
-var checksums = []choice{
-	{"on", checksumOn},
-	{"fletcher4", uint64(ondisk.ChecksumFletcher4)},
-	{"sha256", uint64(ondisk.ChecksumSHA256)},
-}
+// Values of properties that this package knows by name (zfs_prop.c).
+const (
+	aclTypePOSIX  = 1
+	xattrSA       = 2
+	checksumOn    = 1 // ZFS's default: fletcher4
+	compressionOn = 1 // ZFS's default: lz4
 
-// checksumOn is the checksum that is ZFS's default: fletcher4.
-const checksumOn = 1
+	// compressionBits is where the level of zstd begins (SPA_COMPRESSBITS).
+	compressionBits = 7
+)
 
 func parseChecksum(text string) (value, error) {
 	switch text {
-	case "off", "fletcher2", "sha512", "skein", "edonr", "blake3":
-		return value{}, fmt.Errorf("blocks with it are not written here: on, fletcher4 or sha256")
+	case "skein", "edonr", "blake3", "noparity":
+		return value{}, errors.New("blocks with it are not written here: on, off, fletcher2, fletcher4, sha256 or sha512")
 	}
-	return oneOf(checksums...)(text)
+	return oneOf(choice{"on", checksumOn}, choice{"off", uint64(ondisk.ChecksumOff)},
+		choice{"fletcher2", uint64(ondisk.ChecksumFletcher2)}, choice{"fletcher4", uint64(ondisk.ChecksumFletcher4)},
+		choice{"sha256", uint64(ondisk.ChecksumSHA256)}, choice{"sha512", uint64(ondisk.ChecksumSHA512)})(text)
 }
+
+// Levels of zstd (enum zio_zstd_levels). Those of gzip are kinds of their own.
+const (
+	maxGzipLevel = 9
+	maxZstdLevel = 19
+)
+
+// zstdFastLevels are the fast levels, in the order in which they are numbered.
+var zstdFastLevels = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 500, 1000}
 
 func parseCompression(text string) (value, error) {
-	return oneOf(compressions...)(text)
+	name, level, leveled := text, 0, false
+	if i := strings.LastIndexByte(text, '-'); i >= 0 {
+		if n, err := strconv.Atoi(text[i+1:]); err == nil {
+			name, level, leveled = text[:i], n, true
+		}
+	}
+	simple := func(n uint64) (value, error) { return value{number: n}, nil }
+	zstd := func(level ondisk.ZstdLevel) (value, error) {
+		return simple(uint64(ondisk.CompressionZstd) | uint64(level)<<compressionBits)
+	}
+	switch {
+	case text == "on":
+		return simple(compressionOn)
+	case text == "off":
+		return simple(uint64(ondisk.CompressionOff))
+	case text == "lz4":
+		return simple(uint64(ondisk.CompressionLZ4))
+	case text == "zle":
+		return simple(uint64(ondisk.CompressionZLE))
+	case text == "gzip":
+		return parseCompression("gzip-6")
+	case name == "gzip" && leveled && level >= 1 && level <= maxGzipLevel:
+		return simple(uint64(ondisk.CompressionGzip1) + uint64(level-1))
+	case text == "zstd":
+		return zstd(0)
+	case name == "zstd" && leveled && level >= 1 && level <= maxZstdLevel:
+		return zstd(ondisk.ZstdLevel(level))
+	case text == "zstd-fast":
+		return parseCompression("zstd-fast-1")
+	case name == "zstd-fast" && leveled:
+		if i := slices.Index(zstdFastLevels, level); i >= 0 {
+			return zstd(ondisk.ZstdFast + ondisk.ZstdLevel(i))
+		}
+	case text == "lzjb":
+		return value{}, errors.New("blocks with it are not written here, and lz4 is better")
+	}
+	return value{}, errors.New("not one of on, off, lz4, zle, gzip, gzip-1 to gzip-9, zstd, zstd-1 to zstd-19, " +
+		"zstd-fast, zstd-fast-N with N of 1 to 10, 20, 30 to 100, 500, 1000")
 }
-
-// compressions are the names of compressions (enum zio_compress).
-var compressions = []choice{
-	{"on", compressionOn},
-	{"off", uint64(ondisk.CompressionOff)},
-	{"lz4", uint64(ondisk.CompressionLZ4)},
-}
-
-// compressionOn is the compression that is ZFS's default: lz4, where the feature for
-// it is on.
-const compressionOn = 1

@@ -3,6 +3,8 @@ package zfs
 import (
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"sort"
 	"sync"
 
@@ -11,67 +13,80 @@ import (
 )
 
 // run is blocks of a file that lie one behind the other in the pool: either as they
-// are, and then they follow each other in the file too, or compressed.
+// are, and then they follow each other in the file too, or compressed. All copies of
+// the blocks do so, each at a place of its own.
 type run struct {
 	blockSize int
 	packed    bool
-	start     int64 // address of the first
-	end       int64 // behind the last
-	size      int64 // of the last one's data, from start
+	starts    []int64 // addresses of the first block's copies
+	length    int64   // from a start to behind the last block
+	size      int64   // of that without what is unused behind the last block's data
 	blocks    []runBlock
 }
 
 // runBlock is a block of a run.
 type runBlock struct {
-	index int64 // in the file
-	at    int64 // from the run's start
-	size  int   // in the pool, without what is unused of its last unit
+	index int64  // in the file
+	at    uint32 // from the run's start
+	size  uint32 // in the pool, without what is unused of its last unit
 }
 
 func newRun(index int64, b *ondisk.BlockPointer) run {
-	r := run{
-		blockSize: b.LogicalSize,
-		packed:    b.Compression != ondisk.CompressionOff,
-		start:     b.Addresses[0].Offset,
+	r := run{blockSize: b.LogicalSize, packed: b.Compression != ondisk.CompressionOff}
+	for _, a := range b.Addresses {
+		if a.Size > 0 {
+			r.starts = append(r.starts, a.Offset)
+		}
 	}
-	r.end = r.start
 	r.extend(index, b)
 	return r
 }
 
 // extend appends a block, if it continues the run.
 func (r *run) extend(index int64, b *ondisk.BlockPointer) bool {
-	a := b.Addresses[0]
-	if packed := b.Compression != ondisk.CompressionOff; a.Offset != r.end || packed != r.packed || r.blockSize != b.LogicalSize {
+	if packed := b.Compression != ondisk.CompressionOff; len(r.starts) == 0 || packed != r.packed || r.blockSize != b.LogicalSize {
+		return false
+	}
+	for i, start := range r.starts {
+		if b.Addresses[i].Offset != start+r.length {
+			return false
+		}
+	}
+	if r.length+int64(b.Addresses[0].Size) > math.MaxUint32 {
 		return false
 	}
 	if n := len(r.blocks); n > 0 && !r.packed {
 		last := r.blocks[n-1]
 		// What is unused behind a block is not data of the file.
-		if index != last.index+1 || r.start+last.at+int64(last.size) != r.end {
+		if index != last.index+1 || int64(last.at)+int64(last.size) != r.length {
 			return false
 		}
 	}
-	r.blocks = append(r.blocks, runBlock{index, a.Offset - r.start, b.PhysicalSize})
-	r.end = a.Offset + int64(a.Size)
-	r.size = a.Offset - r.start + int64(b.PhysicalSize)
+	r.blocks = append(r.blocks, runBlock{index, uint32(r.length), uint32(b.PhysicalSize)})
+	r.size = r.length + int64(b.PhysicalSize)
+	r.length += int64(b.Addresses[0].Size)
 	return true
 }
 
-// placeRun puts a run into the map. Blocks that are not compressed are just a part
-// of the file.
-func (z *zpl) placeRun(r *run, src content.Source) {
+// placeRun puts a run of an inode's content into the map. Blocks that are not
+// compressed are just a part of the file.
+func (z *zpl) placeRun(r *run, ordinal uint32) {
 	if len(r.blocks) == 0 {
 		return
 	}
+	src := z.inodes[ordinal].Content
 	var data content.Source
 	if r.packed {
-		data = &packedRun{run: *r, packing: z.fs.storage.packing, src: src}
+		// A long run's blocks were appended, with room for more.
+		r.blocks = slices.Clip(r.blocks)
+		data = &packedRun{run: *r, packing: z.fs.storage.packing, src: src, paths: z.paths, ordinal: ordinal}
 	} else {
 		from := r.blocks[0].index * int64(r.blockSize)
 		data = content.Section(src, from, min(r.size, src.Size()-from))
 	}
-	z.pool.disk.Place(ondisk.DataOffset+r.start, data)
+	for _, start := range r.starts {
+		z.pool.disk.Place(ondisk.DataOffset+start, data)
+	}
 }
 
 // packedRun is the blocks of a run as they lie in the pool. They are compressed
@@ -80,6 +95,8 @@ type packedRun struct {
 	run
 	packing packing
 	src     content.Source
+	*paths         // for errors
+	ordinal uint32 // of the file
 }
 
 // Size returns the length in bytes.
@@ -106,9 +123,9 @@ func (r *packedRun) ReadAt(p []byte, off int64) (int, error) {
 		u = &unpacker{packer: newPacker(r.packing), buffer: make([]byte, segmentSize)}
 	}
 	defer idle.(*sync.Pool).Put(u)
-	i := sort.Search(len(r.blocks), func(i int) bool { return r.blocks[i].at > off }) - 1
+	i := sort.Search(len(r.blocks), func(i int) bool { return int64(r.blocks[i].at) > off }) - 1
 	clear(p[:n]) // the unused parts
-	for i < len(r.blocks) && r.blocks[i].at < off+n {
+	for i < len(r.blocks) && int64(r.blocks[i].at) < off+n {
 		count := r.batch(i, off+n)
 		if err := r.read(u, p[:n], off, r.blocks[i:i+count]); err != nil {
 			return 0, err
@@ -126,7 +143,7 @@ func (r *packedRun) ReadAt(p []byte, off int64) (int, error) {
 func (r *packedRun) batch(i int, end int64) int {
 	n := 1
 	for i+n < len(r.blocks) && r.blocks[i+n].index == r.blocks[i+n-1].index+1 &&
-		r.blocks[i+n].at < end && (n+1)*r.blockSize <= segmentSize {
+		int64(r.blocks[i+n].at) < end && (n+1)*r.blockSize <= segmentSize {
 		n++
 	}
 	return n
@@ -141,12 +158,12 @@ func (r *packedRun) read(u *unpacker, p []byte, off int64, blocks []runBlock) er
 	}
 	for i, b := range blocks {
 		data, ok := u.packer.pack(raw[i*r.blockSize:][:r.blockSize])
-		if !ok || len(data) != b.size {
-			return fmt.Errorf("block %d of a file is not what it was when the pool was planned: %w", b.index, content.ErrChanged)
+		if !ok || len(data) != int(b.size) {
+			return fmt.Errorf("%q: block %d is not what it was when the pool was planned: %w", r.path(r.ordinal), b.index, content.ErrChanged)
 		}
-		if b.at >= off {
-			copy(p[b.at-off:], data)
-		} else if skip := off - b.at; skip < int64(len(data)) {
+		if at := int64(b.at); at >= off {
+			copy(p[at-off:], data)
+		} else if skip := off - at; skip < int64(len(data)) {
 			copy(p, data[skip:])
 		}
 	}

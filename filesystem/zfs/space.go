@@ -97,12 +97,11 @@ func (g geometry) enlarged(needed int64, ashift int) geometry {
 	return g
 }
 
-// Copies of blocks of metadata, as OpenZFS has them: those of the MOS, and how many
-// more those of a file system have than its files (dmu_write_policy).
+// Copies of blocks, as OpenZFS has them: at most three, and as many of those of the
+// MOS (dmu_write_policy; for file systems see [storage.metadataCopies]).
 const (
-	maxCopies   = 3
-	metaCopies  = maxCopies
-	extraCopies = 1
+	maxCopies  = 3
+	metaCopies = maxCopies
 )
 
 // addresses are where the copies of a block lie.

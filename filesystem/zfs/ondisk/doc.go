@@ -75,6 +75,12 @@ const (
 // uncompressed size counts as its compressed one (DMU_OT_IS_METADATA).
 func (t Type) IsMetadata() bool { return t != TypeFileContents }
 
+// IsCritical reports whether much is lost with a block of an object of the type
+// (DMU_OT_IS_CRITICAL).
+func (t Type) IsCritical() bool {
+	return t.IsMetadata() && t != TypeDNode && t != TypeDirContents && t != TypeSA
+}
+
 // Compression is how a block is compressed (enum zio_compress).
 type Compression uint8
 

@@ -53,13 +53,13 @@ func (z *fatZAP) chunks() int {
 
 // encodeFat returns a fat ZAP with blocks of 1<<shift bytes. It is false if the
 // table of the header is too small.
-func encodeFat(entries []hashedEntry, salt uint64, shift int) (ZAP, bool) {
+func encodeFat(entries []hashedEntry, salt uint64, how Normalization, shift int) (ZAP, bool) {
 	z := &fatZAP{shift: shift, entries: entries}
 	if !z.split(fatLeaf{end: len(entries)}) {
 		return ZAP{}, false
 	}
 	p := make([]byte, (len(z.leaves)+1)<<shift)
-	z.header(p[:z.blockSize()], salt)
+	z.header(p[:z.blockSize()], salt, how)
 	for i, leaf := range z.leaves {
 		z.leaf(p[(i+1)<<shift:][:z.blockSize()], leaf)
 	}
@@ -104,12 +104,12 @@ func (e *ZAPEntry) chunks() int {
 }
 
 // header writes the first block (zap_phys_t).
-func (z *fatZAP) header(p []byte, salt uint64) {
+func (z *fatZAP) header(p []byte, salt uint64, how Normalization) {
 	for i, v := range []uint64{
 		zapHeader, zapMagic,
 		0, 0, uint64(z.tableShift()), 0, 0, // the table is in the header: no blocks of its own
 		uint64(len(z.leaves) + 1), // first free block
-		uint64(len(z.leaves)), uint64(len(z.entries)), salt,
+		uint64(len(z.leaves)), uint64(len(z.entries)), salt, uint64(how),
 	} {
 		le.PutUint64(p[8*i:], v)
 	}

@@ -231,7 +231,7 @@ func TestZAPCollisions(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	collisions := 0
-	for _, e := range hashEntries(entries, 99) {
+	for _, e := range hashEntries(entries, 99, 0) {
 		key := fmt.Sprint(e.hash, e.cd)
 		if seen[key] {
 			t.Fatalf("%q: %s again", e.Name, key)

@@ -40,12 +40,17 @@ type ZAP struct {
 // EncodeZAP returns the ZAP that holds the entries, whose names differ. The salt
 // must not be zero; it decides the order in which readers list the names.
 func EncodeZAP(entries []ZAPEntry, salt uint64) (ZAP, error) {
-	hashed := hashEntries(entries, salt)
+	return EncodeNormalizedZAP(entries, salt, 0)
+}
+
+// EncodeNormalizedZAP returns a ZAP that normalizes names, which are ASCII.
+func EncodeNormalizedZAP(entries []ZAPEntry, salt uint64, how Normalization) (ZAP, error) {
+	hashed := hashEntries(entries, salt, how)
 	if fitsMicro(entries) {
-		return encodeMicro(hashed, salt), nil
+		return encodeMicro(hashed, salt, how), nil
 	}
 	for _, shift := range fatShifts {
-		if fat, ok := encodeFat(hashed, salt, shift); ok {
+		if fat, ok := encodeFat(hashed, salt, how, shift); ok {
 			return fat, nil
 		}
 	}
@@ -76,10 +81,10 @@ type hashedEntry struct {
 // equal names decide, so that the order of the entries plays no role. OpenZFS
 // keeps micro ZAPs in a tree by hash and differentiator when it has read them, and
 // panics if two are equal.
-func hashEntries(entries []ZAPEntry, salt uint64) []hashedEntry {
+func hashEntries(entries []ZAPEntry, salt uint64, how Normalization) []hashedEntry {
 	hashed := make([]hashedEntry, len(entries))
 	for i := range entries {
-		hashed[i] = hashedEntry{ZAPEntry: &entries[i], hash: zapHash(salt, entries[i].Name)}
+		hashed[i] = hashedEntry{ZAPEntry: &entries[i], hash: zapHash(salt, how.Apply(entries[i].Name))}
 	}
 	slices.SortFunc(hashed, func(a, b hashedEntry) int {
 		switch {
@@ -99,10 +104,11 @@ func hashEntries(entries []ZAPEntry, salt uint64) []hashedEntry {
 }
 
 // encodeMicro returns a micro ZAP. Its size is that of its slots in whole sectors.
-func encodeMicro(entries []hashedEntry, salt uint64) ZAP {
+func encodeMicro(entries []hashedEntry, salt uint64, how Normalization) ZAP {
 	p := make([]byte, roundUp((len(entries)+1)*microSlot, SectorSize))
 	le.PutUint64(p, zapMicro)
 	le.PutUint64(p[8:], salt)
+	le.PutUint64(p[16:], uint64(how))
 	for i, e := range entries {
 		slot := p[(i+1)*microSlot:]
 		le.PutUint64(slot, e.Value)

@@ -50,7 +50,7 @@ type planner struct {
 // with the sources.
 func newPlanner(s *spec.Spec, encoder *format.Encoder, src *sources, report Report) *planner {
 	seconds, _ := s.Epoch()
-	report.File, report.Format = s.Filename(), s.Format
+	report.File, report.Format = s.Filename(spec.RoleRoot), s.Format
 	report.Epoch, report.Deterministic = seconds, s.Deterministic
 	report.Seed = s.SeedUUID().String()
 	p := &planner{
@@ -204,7 +204,7 @@ func (p *planner) makeRequest() error {
 		Layout:        partition.Layout(p.spec.PartitionTableType),
 		Compat:        partition.Compat(p.spec.Compat),
 		BootSize:      boot,
-		BootSizeText:  string(p.spec.BootSize),
+		BootSizeText:  string(p.spec.BootEnd()),
 		Deterministic: p.spec.Deterministic,
 		RootGUID:      p.spec.RootUUID(),
 		Identify:      p.identify,
@@ -216,7 +216,7 @@ func (p *planner) makeRequest() error {
 // does unless the disk's size is automatic; layouts without a boot partition
 // do not read it.
 func (p *planner) bootSize() (int64, error) {
-	bytes, err := p.spec.BootSize.Bytes()
+	bytes, err := p.spec.BootEnd().Bytes()
 	if err != nil && (p.spec.Compat == spec.CompatOlder && p.spec.DiskSize.Mode != spec.DiskSizeAuto) {
 		return 0, nil
 	}

@@ -158,7 +158,17 @@ func (d *decoder) assign(p *Parameter, n *node) {
 		if text, ok := d.text(p, p.Name, n); ok {
 			*field = &text
 		}
+	case *map[string]string:
+		d.properties(p.Name, field, n)
+	case *map[string]Dataset:
+		d.datasets(p, field, n)
 	case *int64:
+		if p.Kind == KindMiB && n.kind == stringNode {
+			// Nix expressions put such numbers into strings.
+			if integer, err := parseJSON([]byte(n.text)); err == nil && integer.kind == integerNode {
+				n = integer
+			}
+		}
 		if n.kind != integerNode {
 			d.wrongType(p, p.Name, n)
 			return
@@ -193,12 +203,28 @@ func (d *decoder) scalarText(p *Parameter, field any, n *node) {
 	switch p.Kind {
 	case KindPath:
 		text, ok = d.path(p, p.Name, n)
+	case KindBootSize:
+		text, ok = d.bootSize(p, n)
 	default:
 		text, ok = d.text(p, p.Name, n)
 	}
 	if ok {
 		setText(field, text)
 	}
+}
+
+// bootSize returns a size, or a number of MiB as text. Which of both it must be
+// depends on the builder.
+func (d *decoder) bootSize(p *Parameter, n *node) (string, bool) {
+	d.spec.bootSizeIsNumber = n.kind == integerNode
+	switch {
+	case n.kind == integerNode:
+		return strconv.FormatInt(n.integer, 10), true
+	case n.kind == stringNode && n.text == "":
+		d.fail(n.at, p.Name, fmt.Errorf("%q is not a size: %w", n.text, errNoSize))
+		return "", false
+	}
+	return d.text(p, p.Name, n)
 }
 
 // assignNull asks for nothing.
@@ -221,7 +247,7 @@ func (d *decoder) wrongType(p *Parameter, name string, n *node) {
 	hint := ""
 	if wanted := p.Kind; (n.kind == integerNode || n.kind == numberNode || n.kind == boolNode) && wanted.isText() {
 		hint = ", in quotes"
-	} else if n.kind == stringNode && (wanted == KindBool || wanted == KindInteger) && !d.flag {
+	} else if n.kind == stringNode && (wanted == KindBool || wanted == KindInteger || wanted == KindMiB) && !d.flag {
 		hint = ", without quotes"
 	}
 	got := n.describe()
@@ -233,7 +259,7 @@ func (d *decoder) wrongType(p *Parameter, name string, n *node) {
 
 // isText reports whether a value is written as a string.
 func (k Kind) isText() bool {
-	return slices.Contains([]Kind{KindString, KindChoice, KindSize, KindUUID, KindPath, KindStrings, KindPaths}, k)
+	return slices.Contains([]Kind{KindString, KindChoice, KindSize, KindBootSize, KindUUID, KindPath, KindStrings, KindPaths}, k)
 }
 
 // describe names a kind for "must be …, not …".
@@ -243,7 +269,13 @@ func (k Kind) describe() string {
 		return "true or false"
 	case KindInteger:
 		return "a whole number"
-	case KindSize:
+	case KindMiB:
+		return "a whole number of MiB"
+	case KindProperties:
+		return "a mapping from properties to values"
+	case KindDatasets:
+		return "a mapping from names to datasets"
+	case KindSize, KindBootSize:
 		return `a size such as "512M"`
 	case KindDiskSize:
 		return `"auto", "min" or a whole number of MiB`

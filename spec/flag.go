@@ -34,7 +34,7 @@ func (s *Spec) SetFlag(p Parameter, texts []string) error {
 // forget drops what is known of a parameter's value, and of what is in it.
 func (s *Spec) forget(parameter string) {
 	inside := func(name string) bool {
-		return name == parameter || strings.HasPrefix(name, parameter+"[")
+		return name == parameter || strings.HasPrefix(name, parameter+"[") || strings.HasPrefix(name, parameter+".")
 	}
 	for name := range s.origin {
 		if inside(name) {
@@ -50,7 +50,10 @@ func (s *Spec) forget(parameter string) {
 
 // flagNode makes the node that a specification would have had.
 func flagNode(p *Parameter, texts []string) (*node, error) {
-	if !p.IsList() {
+	if p.isMapping() {
+		return mappingNodeOf(p, texts)
+	}
+	if !p.isList() {
 		text := texts[len(texts)-1]
 		if p.Kind == KindBootLoader && strings.HasPrefix(text, "{") {
 			return jsonNode(text)
@@ -84,12 +87,65 @@ func scalarNode(p *Parameter, text string) *node {
 		}
 	case p.Kind == KindBool && (text == "true" || text == "false"):
 		n.kind = boolNode
-	case p.Kind == KindInteger:
+	case p.Kind == KindInteger || p.Kind == KindMiB:
 		if integer, err := parseJSON([]byte(text)); err == nil && integer.kind == integerNode {
 			return integer
 		}
 	}
 	return n
+}
+
+// mappingNodeOf makes the node of a mapping: a JSON object, or one that has an
+// element for each text.
+func mappingNodeOf(p *Parameter, texts []string) (*node, error) {
+	if len(texts) == 1 && strings.HasPrefix(texts[0], "{") {
+		return jsonNode(texts[0])
+	}
+	n := &node{kind: mappingNode}
+	if len(texts) == 1 && texts[0] == "" {
+		return n, nil
+	}
+	for _, text := range texts {
+		m, err := propertyMember(text)
+		if p.Kind == KindDatasets {
+			m, err = datasetMember(text)
+		}
+		if err != nil {
+			return nil, err
+		}
+		n.members = append(n.members, m)
+	}
+	return n, nil
+}
+
+// propertyMember reads NAME=VALUE.
+func propertyMember(text string) (member, error) {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok {
+		return member{}, fmt.Errorf("%q is not NAME=VALUE", text)
+	}
+	return member{name, position{}, &node{kind: stringNode, text: value}}, nil
+}
+
+// datasetMember reads NAME[,mount=PATH][,PROPERTY=VALUE…].
+func datasetMember(text string) (member, error) {
+	name, rest, more := strings.Cut(text, ",")
+	properties := &node{kind: mappingNode}
+	dataset := &node{kind: mappingNode, members: []member{{"properties", position{}, properties}}}
+	for more {
+		var field string
+		field, rest, more = strings.Cut(rest, ",")
+		m, err := propertyMember(field)
+		if err != nil {
+			return m, fmt.Errorf("%q: %w; it must be NAME,mount=PATH,PROPERTY=VALUE, without what is not needed (or a JSON object of all datasets, where a value holds a comma)", text, err)
+		}
+		if m.key == "mount" {
+			dataset.members = append(dataset.members, m)
+		} else {
+			properties.members = append(properties.members, m)
+		}
+	}
+	return member{name, position{}, dataset}, nil
 }
 
 // jsonNode reads a JSON object.

@@ -142,13 +142,19 @@ func TestReadNothing(t *testing.T) {
 	}
 }
 
-// The defaults are those of make-disk-image.nix.
+// The defaults are those of make-disk-image.nix and make-multi-disk-zfs-image.nix.
 func TestDefaults(t *testing.T) {
 	want := &Spec{
-		AdditionalSpace: "512M", BootSize: "256M", PartitionTableType: "legacy", Compat: "current",
+		Builder:         "disk",
+		AdditionalSpace: "512M", PartitionTableType: "legacy", Compat: "current",
 		FSType: "ext4", FSProfile: "upstream",
 		Deterministic: true, RootGPUID: "F222513B-DED1-49FA-B591-20CE86A2FE7F",
 		Name: "nixos-disk-image", Format: "raw", BaseName: "nixos",
+		Disks: 2, RootSize: 2048, RootPoolName: "tank", Features: "minimal",
+		RootPoolProperties: map[string]string{"autoexpand": "on"},
+		RootPoolFilesystemProperties: map[string]string{
+			"acltype": "posixacl", "atime": "off", "compression": "on", "mountpoint": "legacy", "xattr": "sa",
+		},
 		InstallMethod: InstallNative, VMAccel: AccelAuto, VMTimeout: 1800, MemSize: 1024,
 	}
 	if diff := cmp.Diff(want, New(), cmpopts.IgnoreUnexported(Spec{})); diff != "" {
@@ -177,7 +183,6 @@ func TestReadProblems(t *testing.T) {
 		}},
 		{"a.yaml", "diskSize: 5G\nbootSize: 512\nadditionalSpace: null\nrootGPUID: {}\nmemSize: 1.5\n", []string{
 			`a.yaml:1:11: diskSize: must be "auto", "min" or a whole number of MiB, not the string "5G"`,
-			`a.yaml:2:11: bootSize: must be a size such as "512M", in quotes, not the number 512`,
 			`a.yaml:3:18: additionalSpace: must be a size such as "512M", not null`,
 			`a.yaml:4:12: rootGPUID: must be a UUID in a string, not a mapping`,
 			`a.yaml:5:10: memSize: must be a whole number, not the number 1.5`,

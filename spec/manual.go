@@ -14,6 +14,9 @@ func Manual() []byte {
 		if p.Group != group {
 			group = p.Group
 			fmt.Fprintf(&b, "\n## %s\n", group)
+			if text := groupText[group]; text != "" {
+				fmt.Fprintf(&b, "\n%s\n", markdown(text))
+			}
 		}
 		p.manual(&b)
 	}
@@ -27,6 +30,9 @@ func (p *Parameter) manual(b *strings.Builder) {
 	fmt.Fprintf(b, "%s%s.\n\n", strings.ToUpper(summary[:1]), summary[1:])
 	fmt.Fprintf(b, "| flag | type | default | this version |\n|---|---|---|---|\n")
 	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", p.Usage(), p.typeInWords(), p.defaultInWords(), markdown(string(p.State)))
+	if p.Builder != "" && p.Group != groupZFS {
+		fmt.Fprintf(b, "\nOnly with the builder `%s`.\n", p.Builder)
+	}
 	if p.Detail != "" {
 		fmt.Fprintf(b, "\n%s\n", markdown(p.Detail))
 	}
@@ -49,16 +55,20 @@ func (p *Parameter) Placeholder() string {
 		return ""
 	case KindInteger:
 		return "N"
-	case KindSize:
+	case KindSize, KindDiskSize, KindBootSize:
 		return "SIZE"
-	case KindDiskSize:
-		return "SIZE"
+	case KindMiB:
+		return "MIB"
 	case KindUUID:
 		return "UUID"
 	case KindPath, KindPaths:
 		return "PATH"
 	case KindContents:
 		return "source=PATH,target=PATH"
+	case KindProperties:
+		return "NAME=VALUE"
+	case KindDatasets:
+		return "NAME[,mount=PATH][,PROPERTY=VALUE...]"
 	case KindBootLoader:
 		return "auto|JSON"
 	case KindChoice:
@@ -79,6 +89,8 @@ func (p *Parameter) typeInWords() string {
 	switch p.Kind {
 	case KindSize:
 		return "[size](#sizes)"
+	case KindBootSize:
+		return "[size](#sizes) or MiB"
 	case KindDiskSize:
 		return "`auto`, `min` or MiB"
 	case KindUUID:
@@ -112,10 +124,11 @@ contents:
     target: /etc/motd
     mode: "644"
 ` + "```\n" + `
-Parameters have the names and the defaults of NixOS's make-disk-image.nix. Each one is a flag of ` + "`diskwright build`" + `
+Parameters have the names and the defaults of NixOS's make-disk-image.nix, and with ` + "`builder: zfs`" + ` of
+make-multi-disk-zfs-image.nix. Each one is a flag of ` + "`diskwright build`" + `
 and ` + "`diskwright plan`" + `, too, with hyphens: ` + "`diskSize`" + ` is ` + "`--disk-size`" + `. A flag replaces what the specification
-says; the flag of a list may be repeated, and replaces the whole list. ` + "`--FLAG ''`" + ` is null where null is allowed, and the
-empty list of a list.
+says; the flag of a list or a mapping may be repeated, and replaces the whole of it. ` + "`--FLAG ''`" + ` is null where null is
+allowed, and the empty list of a list.
 
 Reading is strict: an unknown parameter, a value of the wrong type, a key given twice are errors. All problems are
 shown at once, with line and column. [spec/schema.json](../spec/schema.json) is the JSON Schema, for editors; a

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,17 +15,25 @@ import (
 type Kind string
 
 const (
-	KindString   Kind = "string"
-	KindChoice   Kind = "choice"
-	KindBool     Kind = "boolean"
-	KindInteger  Kind = "integer"
-	KindSize     Kind = "size"
+	KindString  Kind = "string"
+	KindChoice  Kind = "choice"
+	KindBool    Kind = "boolean"
+	KindInteger Kind = "integer"
+	KindSize    Kind = "size"
+	// KindBootSize is a size, or a number of MiB: what of both is for the builder
+	// to say.
+	KindBootSize Kind = "size or MiB"
+	KindMiB      Kind = "MiB"
 	KindDiskSize Kind = "disk size"
 	KindUUID     Kind = "uuid"
 	KindPath     Kind = "path"
 	KindStrings  Kind = "list of strings"
 	KindPaths    Kind = "list of paths"
 	KindContents Kind = "list of contents"
+	// KindProperties is a mapping from names to strings or whole numbers.
+	KindProperties Kind = "mapping of properties"
+	// KindDatasets is a mapping from names to datasets.
+	KindDatasets Kind = "mapping of datasets"
 	// KindBootLoader is a mapping with the settings of a boot loader, or "auto".
 	KindBootLoader Kind = "boot loader"
 )
@@ -47,9 +56,10 @@ const (
 type Parameter struct {
 	Name     string // as in a specification
 	Group    string // the heading of the manual that it is under
+	Builder  string // the builder that it belongs to; empty is all
 	Kind     Kind
 	Nullable bool   // null is allowed, and means that nothing is asked for
-	Default  any    // string, bool or int64; nil is null or the empty list
+	Default  any    // string, bool, int64 or map[string]string; nil is null or the empty list
 	Derived  string // in words, if the default depends on other parameters
 	Allowed  []string
 	State    State
@@ -86,20 +96,27 @@ func (p *Parameter) Flag() string {
 	return flag.String()
 }
 
-// IsList reports whether the value is a list, so that the flag may be
+// Repeats reports whether the value has elements, so that the flag may be
 // repeated.
-func (p *Parameter) IsList() bool {
+func (p *Parameter) Repeats() bool { return p.isList() || p.isMapping() }
+
+func (p *Parameter) isList() bool {
 	return p.Kind == KindStrings || p.Kind == KindPaths || p.Kind == KindContents
 }
 
+func (p *Parameter) isMapping() bool { return p.Kind == KindProperties || p.Kind == KindDatasets }
+
 // DefaultJSON returns the default as it is written in JSON.
 func (p *Parameter) DefaultJSON() string {
-	if p.Default == nil && p.IsList() && !p.Nullable {
+	switch {
+	case p.Default == nil && p.isList() && !p.Nullable:
 		return "[]"
+	case p.Default == nil && p.isMapping():
+		return "{}"
 	}
 	text, err := json.Marshal(p.Default)
 	if err != nil {
-		panic("spec: " + err.Error()) // the table holds strings, booleans and integers
+		panic("spec: " + err.Error()) // the table holds strings, booleans, integers and mappings
 	}
 	return string(text)
 }
@@ -118,10 +135,15 @@ func (p *Parameter) setDefault(s *Spec) {
 		*field = p.Default.(int64)
 	case *DiskSize:
 		*field = DiskSize{Mode: DiskSizeAuto}
+	case *map[string]string:
+		*field = maps.Clone(p.Default.(map[string]string))
 	default:
 		setText(field, p.Default.(string))
 	}
 }
+
+// equal reports whether two Specs have the same value.
+func (p *Parameter) equal(s, other *Spec) bool { return reflect.DeepEqual(p.field(s), p.field(other)) }
 
 // setText sets a field whose type is string or made of it.
 func setText(field any, text string) { reflect.ValueOf(field).Elem().SetString(text) }

@@ -67,6 +67,9 @@ func (p *Parameter) description() string {
 	if p.State != Native {
 		text += " (" + markdown(strings.ToUpper(string(p.State[:1]))+string(p.State[1:])) + ".)"
 	}
+	if p.Builder != "" {
+		text += " Only with the builder " + p.Builder + "."
+	}
 	if p.Derived != "" {
 		text += " Default: " + markdown(p.Derived) + "."
 	}
@@ -85,6 +88,10 @@ func (k Kind) schema() object {
 		return object{"type": "integer", "minimum": 1}
 	case KindSize:
 		return object{"type": "string", "pattern": sizePattern}
+	case KindBootSize:
+		return object{"anyOf": []any{object{"type": "string", "pattern": sizePattern}, mebibytesSchema()}}
+	case KindMiB:
+		return object{"anyOf": []any{mebibytesSchema(), object{"type": "string", "pattern": "^[0-9]+$"}}}
 	case KindUUID:
 		return object{"type": "string", "pattern": uuidPattern}
 	case KindPath:
@@ -94,15 +101,41 @@ func (k Kind) schema() object {
 	case KindDiskSize:
 		return object{"anyOf": []any{
 			object{"enum": []any{"auto", "min"}},
-			object{"type": "integer", "minimum": 1, "maximum": int64(diskSizeMax)},
+			mebibytesSchema(),
 			object{"type": "string", "pattern": "^[0-9]+$"},
 		}}
 	case KindContents:
 		return object{"type": "array", "items": contentSchema()}
+	case KindProperties:
+		return propertiesSchema()
+	case KindDatasets:
+		return object{"type": "object", "additionalProperties": datasetSchema()}
 	case KindBootLoader:
 		return object{"anyOf": []any{object{"enum": []any{"auto", nil}}, bootLoaderSchema()}}
 	default:
 		return object{"type": "string"}
+	}
+}
+
+// mebibytesSchema returns the schema of a number of MiB.
+func mebibytesSchema() object {
+	return object{"type": "integer", "minimum": 1, "maximum": int64(diskSizeMax)}
+}
+
+// propertiesSchema returns the schema of properties of a pool or of a file system.
+func propertiesSchema() object {
+	return object{"type": "object", "additionalProperties": object{"type": []any{"string", "integer"}}}
+}
+
+// datasetSchema returns the schema of an element of datasets.
+func datasetSchema() object {
+	return object{
+		"type": "object",
+		"properties": object{
+			"mount":      object{"type": []any{"string", "null"}, "pattern": "^/"},
+			"properties": propertiesSchema(),
+		},
+		"additionalProperties": false,
 	}
 }
 

@@ -14,6 +14,8 @@ type Size string
 // Bytes returns the size in bytes.
 func (s Size) Bytes() (int64, error) { return ParseIEC(string(s)) }
 
+var errNoSize = errors.New(`it is empty; give a number and a unit, such as "512M"`)
+
 const (
 	iecUnits = "KMGTPEZY" // powers of 1024, from the first
 
@@ -49,7 +51,7 @@ func parseIEC(text string) (int64, error) {
 	}
 	switch {
 	case text == "":
-		return 0, errors.New(`it is empty; give a number and a unit, such as "512M"`)
+		return 0, errNoSize
 	case whole == "" && fraction == "":
 		return 0, errors.New(`it must begin with a digit, as "512M" does`)
 	case len(strings.TrimLeft(whole, "0")) > numfmtDigits, len(strings.TrimLeft(fraction, "0")) > numfmtDigits:

@@ -87,11 +87,16 @@ type Spec struct {
 	Contents   []Content // merged over Root, in order
 	ConfigFile string    // becomes /etc/nixos/configuration.nix; "" is none
 
+	// Who makes the image: one or the other, and what is only about one must not be
+	// given to the other.
+
+	Builder string // BuilderDisk or BuilderZFS
+
 	// The disk.
 
 	DiskSize           DiskSize
 	AdditionalSpace    Size
-	BootSize           Size // with partition.Older in the syntax of parted
+	BootSize           Size // with partition.Older in the syntax of parted, with BuilderZFS a number of MiB; "" is the default, see BootEnd
 	PartitionTableType partition.Layout
 	Compat             partition.Compat
 
@@ -100,6 +105,17 @@ type Spec struct {
 	FSType    string  // "ext4"; "ext3" and "ext2" without a partition table
 	FSProfile string  // ProfileUpstream or ProfileCompatible
 	Label     *string // nil is the default, see VolumeLabel
+
+	// The pool of BuilderZFS, and its disks.
+
+	Disks                        int64 // 1 or 2
+	RootSize                     int64 // MiB
+	RootPoolName                 string
+	RootPoolProperties           map[string]string
+	RootPoolFilesystemProperties map[string]string
+	Datasets                     map[string]Dataset // by name, with the pool's
+	Features                     string             // one of package zfs
+	IncludeChannel               *bool              // nil is the default, see CopiesChannel
 
 	// Identity.
 
@@ -161,6 +177,8 @@ type Spec struct {
 
 	origin map[string]place // where the value of a parameter was given
 	broken map[string]bool  // parameters whose value could not be read
+
+	bootSizeIsNumber bool // BootSize was not written as a string
 }
 
 // Content is an element of [Spec.Contents]: files to put into the image.
@@ -267,8 +285,12 @@ func (s *Spec) VolumeLabel() string {
 // CopiesChannel reports whether a channel goes into the image: unless it was
 // said, whether one was given.
 func (s *Spec) CopiesChannel() bool {
-	if s.CopyChannel != nil {
-		return *s.CopyChannel
+	asked := s.CopyChannel
+	if s.Builder == BuilderZFS {
+		asked = s.IncludeChannel
+	}
+	if asked != nil {
+		return *asked
 	}
 	return s.Channel != ""
 }
@@ -292,6 +314,8 @@ func (s *Spec) NeedsDirectory() string {
 		return "touchEFIVars"
 	case s.HydraBuildProducts:
 		return "hydraBuildProducts"
+	case len(s.Roles()) > 1:
+		return "disks"
 	default:
 		return ""
 	}

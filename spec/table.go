@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"diskwright/filesystem/zfs"
 	"diskwright/format"
 	"diskwright/format/compress"
 	"diskwright/format/qcow2"
@@ -18,7 +19,14 @@ const (
 	groupBoot     = "Boot loaders"
 	groupVM       = "The virtual machine of installMethod"
 	groupNothing  = "Without effect"
+	groupZFS      = "ZFS pools"
 )
+
+// groupText is what the manual says below the headings of groups.
+var groupText = map[string]string{
+	groupZFS: `These are parameters of the builder ‘zfs’, and have the names and the defaults of NixOS's make-multi-disk-zfs-image.nix
+(‘disks’ and ‘features’ are our own). What they do is described in [zfs.md](zfs.md).`,
+}
 
 // layoutNames are the layouts in the order of make-disk-image.nix's assertion.
 var layoutNames = []string{
@@ -36,7 +44,7 @@ found by looking at it, not at its name. "-" is a tar from standard input. A pla
 place; a pipe or a compressed tar is unpacked once, to an unlinked file (see ‘--spool’).
 
 What lies below the mount point of a boot partition (‘/boot’; with the layout efixbootldr ‘/efi’
-for the ESP and ‘/boot’ for BOOT) goes into that partition.`,
+for the ESP and ‘/boot’ for BOOT) goes into that partition, and what lies below that of a dataset into the dataset.`,
 		field: func(s *Spec) any { return &s.Root },
 	},
 	{
@@ -63,8 +71,9 @@ path holds a comma.`,
 	{
 		Name: "configFile", Group: groupTree, Kind: KindPath, Nullable: true, State: Native,
 		Summary: "file that becomes /etc/nixos/configuration.nix",
-		Detail:  "It wins over ‘contents’ and ‘root’.",
-		field:   func(s *Spec) any { return &s.ConfigFile },
+		Detail: `It wins over ‘contents’ and ‘root’. With the builder ‘zfs’ it is an expression that becomes one of two imports; the other has the
+‘fileSystems’ of ‘datasets’, and is the whole file without ‘configFile’.`,
+		field: func(s *Spec) any { return &s.ConfigFile },
 	},
 	{
 		Name: "owners", Group: groupTree, Kind: KindChoice, Nullable: true, State: Native,
@@ -88,7 +97,18 @@ security modules, which would mean nothing, or something else, in the image.`,
 	},
 
 	{
-		Name: "diskSize", Group: groupDisk, Kind: KindDiskSize, Default: "auto", State: Native,
+		Name: "builder", Group: groupDisk, Kind: KindChoice, Default: BuilderDisk, State: Native,
+		Allowed: []string{BuilderDisk, BuilderZFS},
+		Summary: "what is made: a disk, or a ZFS pool and its disks",
+		Detail: `- ‘disk’: one disk with the root file system on ext4, as make-disk-image.nix makes it.
+- ‘zfs’: a disk with a FAT for ‘/boot’ and a disk with a ZFS pool for everything else, as make-multi-disk-zfs-image.nix makes
+  them; or with ‘disks: 1’ both on one disk, as make-single-disk-zfs-image.nix does.
+
+A parameter that belongs to the other builder is an error.`,
+		field: func(s *Spec) any { return &s.Builder },
+	},
+	{
+		Name: "diskSize", Group: groupDisk, Builder: BuilderDisk, Kind: KindDiskSize, Default: "auto", State: Native,
 		Summary: `size of the disk: "auto", "min", or a number of MiB`,
 		Detail: `- ‘auto’ is the size that make-disk-image.nix finds: from the number and the sizes of the files,
   ‘additionalSpace’, and what the partition table needs. Where that cannot hold the content with 10 % and 4,096
@@ -98,15 +118,19 @@ security modules, which would mean nothing, or something else, in the image.`,
 		field: func(s *Spec) any { return &s.DiskSize },
 	},
 	{
-		Name: "additionalSpace", Group: groupDisk, Kind: KindSize, Default: "512M", State: Native,
+		Name: "additionalSpace", Group: groupDisk, Builder: BuilderDisk, Kind: KindSize, Default: "512M", State: Native,
 		Summary: "free space to add to an automatic disk size",
 		Detail:  `Only with ‘diskSize’ auto or min.`,
 		field:   func(s *Spec) any { return &s.AdditionalSpace },
 	},
 	{
-		Name: "bootSize", Group: groupDisk, Kind: KindSize, Default: "256M", State: Native,
-		Summary: "where the boot partition ends",
-		Detail: `Only with the layouts legacy+boot, efi, efixbootldr and hybrid. As in make-disk-image.nix it is the offset of the partition's end, not its size, and
+		Name: "bootSize", Group: groupDisk, Kind: KindBootSize, State: Native,
+		Derived: `‘"256M"’; with the builder ‘zfs’ ‘1024’`,
+		Summary: "where the boot partition ends, or the size of the boot disk",
+		Detail: `With the builder ‘zfs’ it is a number of MiB: the size of the boot disk, whose FAT begins at 2 MiB and ends 1 MiB before the end
+of the disk; with ‘disks: 1’ where the FAT ends.
+
+With the builder ‘disk’ it is a size, and only for the layouts legacy+boot, efi, efixbootldr and hybrid. As in make-disk-image.nix it is the offset of the partition's end, not its size, and
 always rounded up to the next whole MiB: 256M ends the partition at 257 MiB, so that the ESP of efi and hybrid, which
 starts at 8 MiB, has 249 MiB; BOOT of legacy+boot, from 1 MiB, 256 MiB; BOOT of efixbootldr, from 100 MiB, 157 MiB.
 
@@ -115,7 +139,7 @@ automatic disk size it must be a size as numfmt reads it, too, which leaves form
 		field: func(s *Spec) any { return &s.BootSize },
 	},
 	{
-		Name: "partitionTableType", Group: groupDisk, Kind: KindChoice, Default: string(partition.Legacy), State: Native,
+		Name: "partitionTableType", Group: groupDisk, Builder: BuilderDisk, Kind: KindChoice, Default: string(partition.Legacy), State: Native,
 		Allowed: layoutNames,
 		Summary: "layout of the disk",
 		Detail: `- ‘none’: no partition table; the image is the bare root file system.
@@ -128,7 +152,7 @@ automatic disk size it must be a size as numfmt reads it, too, which leaves form
 		field: func(s *Spec) any { return &s.PartitionTableType },
 	},
 	{
-		Name: "compat", Group: groupDisk, Kind: KindChoice, Default: string(partition.Current), State: Native,
+		Name: "compat", Group: groupDisk, Builder: BuilderDisk, Kind: KindChoice, Default: string(partition.Current), State: Native,
 		Allowed: []string{string(partition.Current), string(partition.Older)},
 		Summary: "which make-disk-image.nix to calculate like",
 		Detail: `‘older’ selects the partition arithmetic and the rounding of the make-disk-image.nix from before bootSize was
@@ -137,14 +161,14 @@ rounded to MiB. It knows the layouts none, legacy, legacy+gpt, efi and hybrid on
 	},
 
 	{
-		Name: "fsType", Group: groupFS, Kind: KindChoice, Default: "ext4", State: Native,
+		Name: "fsType", Group: groupFS, Builder: BuilderDisk, Kind: KindChoice, Default: "ext4", State: Native,
 		Allowed: []string{"ext4", "ext3", "ext2"},
 		Summary: "type of the root file system",
 		Detail:  "‘ext3’ and ‘ext2’ only without a partition table (‘partitionTableType: none’).",
 		field:   func(s *Spec) any { return &s.FSType },
 	},
 	{
-		Name: "fsProfile", Group: groupFS, Kind: KindChoice, Default: ProfileUpstream, State: Native,
+		Name: "fsProfile", Group: groupFS, Builder: BuilderDisk, Kind: KindChoice, Default: ProfileUpstream, State: Native,
 		Allowed: []string{ProfileUpstream, ProfileCompatible},
 		Summary: "features of the root file system",
 		Detail: `‘upstream’ has the features that mke2fs gives with its own configuration. ‘compatible’ leaves out
@@ -153,11 +177,73 @@ kernels before 5.15.`,
 		field: func(s *Spec) any { return &s.FSProfile },
 	},
 	{
-		Name: "label", Group: groupFS, Kind: KindString, State: Native,
+		Name: "label", Group: groupFS, Builder: BuilderDisk, Kind: KindString, State: Native,
 		Derived: "‘nixos’, or with ‘onlyNixStore’ ‘nix-store’",
 		Summary: "label of the root file system",
 		Detail:  "At most 16 bytes.",
 		field:   func(s *Spec) any { return &s.Label },
+	},
+
+	{
+		Name: "disks", Group: groupZFS, Builder: BuilderZFS, Kind: KindInteger, Default: int64(2), State: Native,
+		Summary: "number of disks: 2, or 1 for all on one",
+		Detail: `- ‘2’: a boot disk (‘BASENAME.boot.EXT’: a BIOS boot partition, and a FAT for ‘/boot’) and a root disk (‘BASENAME.root.EXT’), which
+  is the pool's as a whole: ZFS grows on it when the disk grows (‘autoexpand’).
+- ‘1’: one disk (‘BASENAME.root.EXT’): a BIOS boot partition, the FAT, and a partition with the pool.`,
+		field: func(s *Spec) any { return &s.Disks },
+	},
+	{
+		Name: "rootSize", Group: groupZFS, Builder: BuilderZFS, Kind: KindMiB, Default: int64(2048), State: Native,
+		Summary: "size of the root disk in MiB",
+		Detail: `With ‘disks: 1’ the disk has ‘bootSize’ and ‘rootSize’ together. Files that do not fit are an error that says how many bytes are
+missing. ZFS keeps a part of every pool free (a 32nd, at least 128 MiB and at most half of it), and so does Diskwright.`,
+		field: func(s *Spec) any { return &s.RootSize },
+	},
+	{
+		Name: "rootPoolName", Group: groupZFS, Builder: BuilderZFS, Kind: KindString, Default: "tank", State: Native,
+		Summary: "name of the pool",
+		field:   func(s *Spec) any { return &s.RootPoolName },
+	},
+	{
+		Name: "rootPoolProperties", Group: groupZFS, Builder: BuilderZFS, Kind: KindProperties, Default: defaultPoolProperties, State: Native,
+		Summary: "properties of the pool",
+		Detail: `As ‘zpool create -o’ takes them: ‘autoexpand’, ‘ashift’, ‘comment’, ‘feature@NAME’, … A mapping that is given replaces the default.
+Without ‘ashift’ it is 12.`,
+		field: func(s *Spec) any { return &s.RootPoolProperties },
+	},
+	{
+		Name: "rootPoolFilesystemProperties", Group: groupZFS, Builder: BuilderZFS, Kind: KindProperties, Default: defaultPoolFileSystemProperties, State: Native,
+		Summary: "properties of the pool's own file system, which the others inherit",
+		Detail: `As ‘zpool create -O’ takes them: ‘compression’, ‘recordsize’, ‘atime’, … A mapping that is given replaces the default. What is
+mounted must have ‘mountpoint=legacy’, from here or of its own.`,
+		field: func(s *Spec) any { return &s.RootPoolFilesystemProperties },
+	},
+	{
+		Name: "datasets", Group: groupZFS, Builder: BuilderZFS, Kind: KindDatasets, State: Native,
+		Summary: "file systems of the pool, and where they are mounted",
+		Detail: `A mapping from names, which begin with the pool's, to ‘{mount, properties}’:
+
+    datasets:
+      tank/system/root: {mount: /}
+      tank/system/var: {mount: /var}
+      tank/local/nix: {mount: /nix, properties: {atime: "off"}}
+
+- ‘mount’ is the path whose files it holds, and at which the system mounts it: ‘fileSystems’ in the image's configuration says so.
+  One dataset must be mounted at ‘/’, none at ‘/boot’. Without ‘mount’ it is made, and stays empty.
+- ‘properties’ are what ‘zfs create -o’ takes. What is not there is inherited.
+
+Names above that are not there (‘tank/system’) are made. As a flag: ‘--datasets NAME,mount=PATH,PROPERTY=VALUE’ for each of them,
+or one JSON object.`,
+		field: func(s *Spec) any { return &s.Datasets },
+	},
+	{
+		Name: "features", Group: groupZFS, Builder: BuilderZFS, Kind: KindChoice, Default: "minimal", State: Native,
+		Allowed: zfs.FeatureSets(),
+		Summary: "features of the pool",
+		Detail: `‘minimal’ is those that the properties need: such a pool can be imported anywhere. The others are the sets of features that
+OpenZFS has in ‘/usr/share/zfs/compatibility.d’; with one of them the pool has what ‘zpool create’ of that version enables. Single
+features are ‘rootPoolProperties’ (‘feature@NAME’).`,
+		field: func(s *Spec) any { return &s.Features },
 	},
 
 	{
@@ -168,14 +254,14 @@ make-disk-image.nix, ‘rootGPUID’ and ‘rootFSUID’ have no effect then; no
 		field: func(s *Spec) any { return &s.Deterministic },
 	},
 	{
-		Name: "rootGPUID", Group: groupIdentity, Kind: KindUUID, Default: "F222513B-DED1-49FA-B591-20CE86A2FE7F", State: Native,
+		Name: "rootGPUID", Group: groupIdentity, Builder: BuilderDisk, Kind: KindUUID, Default: "F222513B-DED1-49FA-B591-20CE86A2FE7F", State: Native,
 		Summary: "GPT identifier of the root partition",
 		Detail: `With the layouts efi, efixbootldr and hybrid. In legacy+gpt the root partition has the identifier
 970C694F-AFD0-4B99-B750-CDB7A329AB6F whatever is given here, as make-disk-image.nix really makes it.`,
 		field: func(s *Spec) any { return &s.RootGPUID },
 	},
 	{
-		Name: "rootFSUID", Group: groupIdentity, Kind: KindUUID, Nullable: true, State: Native,
+		Name: "rootFSUID", Group: groupIdentity, Builder: BuilderDisk, Kind: KindUUID, Nullable: true, State: Native,
 		Derived: "‘rootGPUID’ for ext4, null otherwise",
 		Summary: "UUID of the root file system",
 		Detail: `Null leaves it to the seed, and is an error for a deterministic ext4, as in make-disk-image.nix. As a flag, null
@@ -195,6 +281,7 @@ not of the rest of the specification. Images with equal seeds share these identi
 	{
 		Name: "baseName", Group: groupOutput, Kind: KindString, Default: "nixos", State: Native,
 		Summary: "name of the image file, without its extension",
+		Detail:  "With the builder ‘zfs’ ‘.boot’ or ‘.root’ is put between the name and the extension.",
 		field:   func(s *Spec) any { return &s.BaseName },
 	},
 	{
@@ -260,7 +347,8 @@ always, and so does the Nix expression that takes its place; here it has to be a
 		Name: "postVM", Group: groupOutput, Kind: KindString, Default: "", State: Native,
 		Summary: "shell code to run when the image is complete",
 		Detail: `It is run by ‘/bin/sh -e’ in a temporary directory, when everything is in its place, with the variables ‘out’ (the
-output directory), ‘diskImage’ (the image in it) and ‘efiVars’ (empty without ‘touchEFIVars’); what it writes to
+output directory), ‘diskImage’ (the image in it) and ‘efiVars’ (empty without ‘touchEFIVars’); of the builder ‘zfs’ ‘out’,
+‘bootDiskImage’ and ‘rootDiskImage’, or with one disk ‘out’, ‘diskImage’ and ‘rootDiskImage’, which are the same. What it writes to
 standard output goes to standard error. If it fails, what the build has written is removed: the output directory
 with everything in it if the build has made it. Not with ‘-o -’. The name is make-disk-image.nix's: it runs on this
 machine, whether there was a virtual one or not.`,
@@ -302,7 +390,7 @@ written.`,
 		field:   func(s *Spec) any { return &s.Channel },
 	},
 	{
-		Name: "copyChannel", Group: groupNixOS, Kind: KindBool, State: Native,
+		Name: "copyChannel", Group: groupNixOS, Builder: BuilderDisk, Kind: KindBool, State: Native,
 		Derived: "whether ‘channel’ is given",
 		Summary: "put the channel into the image",
 		Detail: `make-disk-image.nix makes a channel of the nixpkgs that it belongs to, unless this is false. Here it has to be
@@ -310,7 +398,14 @@ given as ‘channel’.`,
 		field: func(s *Spec) any { return &s.CopyChannel },
 	},
 	{
-		Name: "onlyNixStore", Group: groupNixOS, Kind: KindBool, Default: false, State: Native,
+		Name: "includeChannel", Group: groupNixOS, Builder: BuilderZFS, Kind: KindBool, State: Native,
+		Derived: "whether ‘channel’ is given",
+		Summary: "put the channel into the image",
+		Detail:  "What ‘copyChannel’ is for the builder ‘disk’.",
+		field:   func(s *Spec) any { return &s.IncludeChannel },
+	},
+	{
+		Name: "onlyNixStore", Group: groupNixOS, Builder: BuilderDisk, Kind: KindBool, Default: false, State: Native,
 		Summary: "make an image of the Nix store alone",
 		Detail: `The store paths lie at the top of the root file system, which is to be mounted at ‘/nix/store’, and there is nothing else:
 no database, no profile. Only with ‘system’, and not with ‘root’, ‘contents’, ‘configFile’ and ‘installBootLoader’ (which
@@ -350,7 +445,7 @@ is in [boot.md](boot.md). The flag takes ‘auto’ or the mapping in JSON.`,
 		field: func(s *Spec) any { return &s.BootLoader },
 	},
 	{
-		Name: "touchEFIVars", Group: groupBoot, Kind: KindBool, Default: false, State: Native,
+		Name: "touchEFIVars", Group: groupBoot, Builder: BuilderDisk, Kind: KindBool, Default: false, State: Native,
 		Summary: "write efi-vars.fd, the firmware's variables, beside the image",
 		Detail: `With the boot entry of the loader, if it may touch variables (‘canTouchEfiVariables’) and the layout has an EFI
 system partition; otherwise it is ‘efiVariables’ as it is. Needs ‘efiVariables’ and one of the layouts hybrid, efi,
@@ -358,7 +453,7 @@ efixbootldr and legacy+gpt. There is none with ‘onlyNixStore’.`,
 		field: func(s *Spec) any { return &s.TouchEFIVars },
 	},
 	{
-		Name: "efiVariables", Group: groupBoot, Kind: KindPath, Nullable: true, State: Native,
+		Name: "efiVariables", Group: groupBoot, Builder: BuilderDisk, Kind: KindPath, Nullable: true, State: Native,
 		Summary: "variable store of the firmware that efi-vars.fd is made from",
 		Detail: `A file that belongs to the build of the firmware that will start the image: ‘OVMF_VARS.fd’ or the like. Without
 ‘touchEFIVars’ it is not read.`,
@@ -377,14 +472,14 @@ efixbootldr and legacy+gpt. There is none with ‘onlyNixStore’.`,
 	},
 
 	{
-		Name: "keepDisk", Group: groupVM, Kind: KindBool, Default: false, State: InVM,
+		Name: "keepDisk", Group: groupVM, Builder: BuilderDisk, Kind: KindBool, Default: false, State: InVM,
 		Summary: "take the disk as the virtual machine has left it",
 		Detail: `For boot loaders that find their files by the blocks in which they lie: those would be elsewhere on a disk that is planned
 again, and without ‘keepDisk’ they are refused. The image is not reproducible then. Only with ‘installMethod: vm’.`,
 		field: func(s *Spec) any { return &s.KeepDisk },
 	},
 	{
-		Name: "vmAccel", Group: groupVM, Kind: KindChoice, Default: AccelAuto, State: InVM,
+		Name: "vmAccel", Group: groupVM, Builder: BuilderDisk, Kind: KindChoice, Default: AccelAuto, State: InVM,
 		Allowed: []string{AccelAuto, AccelKVM, AccelTCG},
 		Summary: "what executes the virtual machine",
 		Detail: `‘kvm’ is the processor, ‘tcg’ an emulator, which every machine can run, ten times slower. ‘auto’ is KVM where that works,
@@ -392,12 +487,12 @@ which is found out by trying. It makes no difference to the image.`,
 		field: func(s *Spec) any { return &s.VMAccel },
 	},
 	{
-		Name: "vmTimeout", Group: groupVM, Kind: KindInteger, Default: int64(1800), State: InVM,
+		Name: "vmTimeout", Group: groupVM, Builder: BuilderDisk, Kind: KindInteger, Default: int64(1800), State: InVM,
 		Summary: "seconds that the virtual machine may take",
 		field:   func(s *Spec) any { return &s.VMTimeout },
 	},
 	{
-		Name: "vmDevices", Group: groupVM, Kind: KindStrings, State: InVM,
+		Name: "vmDevices", Group: groupVM, Builder: BuilderDisk, Kind: KindStrings, State: InVM,
 		Summary: "names below /dev that the system's installer has for the disk",
 		Detail: `In the virtual machine the disk is ‘/dev/vda’; ‘/dev/sda’, ‘/dev/xvda’ and the names that the settings of GRUB or limine in ‘system’
 have are links to it. This is for others: ‘/dev/disk/by-id/…’ in an installer that is not known.`,
@@ -409,14 +504,14 @@ have are links to it. This is for others: ‘/dev/disk/by-id/…’ in an instal
 		field:   func(s *Spec) any { return &s.MemSize },
 	},
 	{
-		Name: "efiFirmware", Group: groupVM, Kind: KindPath, Nullable: true, State: InVM,
+		Name: "efiFirmware", Group: groupVM, Builder: BuilderDisk, Kind: KindPath, Nullable: true, State: InVM,
 		Summary: "firmware of the virtual machine",
 		Detail: `‘OVMF_CODE.fd’ or the like, of the same build as ‘efiVariables’. With ‘touchEFIVars’ it must be given; the firmware's variables
 are then as the system's installer has left them.`,
 		field: func(s *Spec) any { return &s.EFIFirmware },
 	},
 	{
-		Name: "efiSMM", Group: groupVM, Kind: KindBool, Default: false, State: InVM,
+		Name: "efiSMM", Group: groupVM, Builder: BuilderDisk, Kind: KindBool, Default: false, State: InVM,
 		Summary: "whether the firmware needs system management mode",
 		Detail:  "As firmware with secure boot does.",
 		field:   func(s *Spec) any { return &s.EFISMM },

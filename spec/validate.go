@@ -46,8 +46,17 @@ func (s *Spec) suffix() string {
 	return e.Suffix()
 }
 
-// Filename returns the name of the image file.
-func (s *Spec) Filename() string { return s.BaseName + s.suffix() }
+// Filename returns the name of the image file of the disk with a role (see
+// [Spec.Roles]).
+func (s *Spec) Filename(role string) string { return s.BaseName + s.infix(role) + s.suffix() }
+
+// infix is what comes between the base name and the suffix.
+func (s *Spec) infix(role string) string {
+	if s.Builder == BuilderZFS {
+		return "." + role
+	}
+	return ""
+}
 
 // HydraFormat returns what Hydra calls the format: the encoder's name, without
 // how it compresses.
@@ -66,14 +75,17 @@ func (s *Spec) Validate() error {
 	v := &validator{spec: s}
 	v.tree()
 	v.system()
-	v.disk()
-	v.fileSystem()
 	v.identity()
 	v.output()
-	v.assertions()
 	v.bootLoaderRules()
-	v.virtualMachine()
-	v.layout()
+	if v.choice("builder", s.Builder) && v.readable("builder") {
+		v.belongs()
+		if s.Builder == BuilderZFS {
+			v.zfs()
+		} else {
+			v.disk()
+		}
+	}
 	if len(v.problems) == 0 {
 		return nil
 	}
@@ -171,7 +183,7 @@ func (v *validator) tree() {
 }
 
 // ofSystem are the parameters that say something about a system's store.
-var ofSystem = []string{"closureInfo", "storeDir", "additionalPaths", "channel", "copyChannel", "onlyNixStore", "verifyStore", "optimiseStore"}
+var ofSystem = []string{"closureInfo", "storeDir", "additionalPaths", "channel", "copyChannel", "includeChannel", "onlyNixStore", "verifyStore", "optimiseStore"}
 
 // asksForSystem reports whether the content is to come from a NixOS system:
 // then it is that which is missing, if anything is, not the root.
@@ -184,7 +196,7 @@ func (v *validator) asksForSystem() bool {
 func (v *validator) firstOfSystem() string {
 	for _, name := range ofSystem {
 		p := lookup(name)
-		if name == "copyChannel" && !v.spec.CopiesChannel() {
+		if (name == "copyChannel" || name == "includeChannel") && !v.spec.CopiesChannel() {
 			continue
 		}
 		if p.asks(v.spec) {
@@ -207,7 +219,11 @@ func (v *validator) system() {
 		v.fail(name, "there is no system that it could be about; give the toplevel of a NixOS system as system")
 	}
 	if s.CopiesChannel() && s.Channel == "" && !s.broken["channel"] {
-		v.fail("copyChannel", "there is no channel to copy; give its store path as channel, or false")
+		name := "copyChannel"
+		if s.Builder == BuilderZFS {
+			name = "includeChannel"
+		}
+		v.fail(name, "there is no channel to copy; give its store path as channel, or false")
 	}
 	if s.OnlyNixStore && s.Root != "" {
 		v.fail("root", "an image of the Nix store alone (onlyNixStore) has nothing else in it")
@@ -246,6 +262,9 @@ func (v *validator) content(name string, c Content) {
 	}
 	v.owner(name+".user", c.User)
 	v.owner(name+".group", c.Group)
+	if (c.User == "") != (c.Group == "") && v.readable(name+".user") && v.readable(name+".group") {
+		v.fail(name, "Contents of the disk image should set none of {user, group} or both at the same time.")
+	}
 }
 
 // owner checks the name or number of a user or group. A system may have any
@@ -258,15 +277,27 @@ func (v *validator) owner(name, value string) {
 	}
 }
 
+// disk checks what the builder disk is asked for.
 func (v *validator) disk() {
+	v.diskSizes()
+	v.fileSystem()
+	v.assertions()
+	v.virtualMachine()
+	v.layout()
+}
+
+func (v *validator) diskSizes() {
 	s := v.spec
 	if s.DiskSize.Mode == DiskSizeFixed && (s.DiskSize.MiB < 1 || s.DiskSize.MiB > diskSizeMax) {
 		v.fail("diskSize", "%d MiB is out of range; it must be from 1 to %d", s.DiskSize.MiB, int64(diskSizeMax))
 	}
 	v.size("additionalSpace", s.AdditionalSpace)
-	if s.Compat != partition.Older {
-		v.size("bootSize", s.BootSize)
-	} else {
+	switch {
+	case s.bootSizeIsNumber:
+		v.fail("bootSize", "must be %s, in quotes, not the number %s", KindBootSize.describe(), string(s.BootSize))
+	case s.Compat != partition.Older:
+		v.size("bootSize", s.BootEnd())
+	default:
 		v.bootSizeOlder()
 	}
 	v.choice("compat", string(s.Compat))
@@ -297,7 +328,7 @@ func (v *validator) size(name string, size Size) {
 func (v *validator) bootSizeOlder() {
 	s := v.spec
 	if s.DiskSize.Mode == DiskSizeAuto && (s.PartitionTableType == partition.EFI || s.PartitionTableType == partition.Hybrid) {
-		if _, err := s.BootSize.Bytes(); err != nil {
+		if _, err := s.BootEnd().Bytes(); err != nil {
 			v.fail("bootSize", "%w; with compat older and an automatic disk size, numfmt must be able to read it, too", err)
 		}
 	}
@@ -313,10 +344,10 @@ func (v *validator) layout() {
 	}
 	s := v.spec
 	request := partition.Request{
-		Layout: s.PartitionTableType, Compat: s.Compat, BootSizeText: string(s.BootSize), DiskSize: s.DiskSize.MiB << 20,
+		Layout: s.PartitionTableType, Compat: s.Compat, BootSizeText: string(s.BootEnd()), DiskSize: s.DiskSize.MiB << 20,
 		Identify: func(string) uuid.UUID { return uuid.UUID{} },
 	}
-	request.BootSize, _ = s.BootSize.Bytes() // with compat older only the text counts
+	request.BootSize, _ = s.BootEnd().Bytes() // with compat older only the text counts
 	var err error
 	if s.DiskSize.Mode == DiskSizeFixed {
 		_, err = partition.Plan(request)
@@ -382,7 +413,7 @@ func (v *validator) uuid(name, value string) {
 func (v *validator) output() {
 	s := v.spec
 	v.format()
-	v.fileName("baseName", s.BaseName, len(s.suffix()))
+	v.fileName("baseName", s.BaseName, len(s.infix(RoleRoot)+s.suffix()))
 	v.fileName("name", s.Name, 0)
 }
 
@@ -452,12 +483,6 @@ func (v *validator) assertions() {
 	}
 	if s.OnlyNixStore && (len(s.Contents) > 0 || s.ConfigFile != "" || s.InstallsBootLoader()) {
 		v.fail("onlyNixStore", "In a only Nix store image, the contents must be empty, no configuration must be provided and no bootloader should be installed.")
-	}
-	for i, c := range s.Contents {
-		name := fmt.Sprintf("contents[%d]", i)
-		if (c.User == "") != (c.Group == "") && v.readable(name+".user") && v.readable(name+".group") {
-			v.fail(name, "Contents of the disk image should set none of {user, group} or both at the same time.")
-		}
 	}
 }
 

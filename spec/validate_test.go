@@ -165,9 +165,9 @@ func TestValidate(t *testing.T) {
 		{"xattrs", func(s *Spec) { s.Xattrs = []string{"user.*", ""} }, []string{`xattrs[1]: the pattern is empty; it must be a name such as "user.*"`}},
 
 		// Sizes.
-		{"sizes", func(s *Spec) { s.AdditionalSpace, s.BootSize = "512MB", "" }, []string{
+		{"sizes", func(s *Spec) { s.AdditionalSpace, s.BootSize = "512MB", "512Mi" }, []string{
 			`additionalSpace: "512MB" is not a size: the unit must be "M", which is a power of 1024, not "MB"`,
-			`bootSize: "" is not a size: it is empty; give a number and a unit, such as "512M"`}},
+			`bootSize: "512Mi" is not a size: the unit must be "M", which is a power of 1024, not "Mi"`}},
 		{"diskSize 0", func(s *Spec) { s.DiskSize = DiskSize{DiskSizeFixed, 0} }, []string{`diskSize: 0 MiB is out of range; it must be from 1 to 1099511627776`}},
 		{"diskSize", func(s *Spec) { s.DiskSize = DiskSize{DiskSizeFixed, 2} }, nil},
 		{"diskSize min", func(s *Spec) { s.DiskSize = DiskSize{Mode: DiskSizeMin} }, nil},
@@ -318,7 +318,7 @@ func TestResolvedValues(t *testing.T) {
 	if err := s.SetFlag(*lookup("label"), []string{"x"}); err != nil || s.Called("label") != "--label" || s.Called("diskSize") != "diskSize" {
 		t.Errorf("what was given is called %q and %q, %v", s.Called("label"), s.Called("diskSize"), err)
 	}
-	if s.Filename() != "nixos.img" {
-		t.Errorf("the file is %q", s.Filename())
+	if s.Filename(RoleRoot) != "nixos.img" {
+		t.Errorf("the file is %q", s.Filename(RoleRoot))
 	}
 }

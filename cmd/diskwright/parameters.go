@@ -78,7 +78,7 @@ func usage(p *spec.Parameter) string {
 	if len(p.Allowed) > 1 {
 		text += ": " + strings.Join(p.Allowed, ", ")
 	}
-	if p.IsList() {
+	if p.Repeats() {
 		text += " (may be repeated)"
 	}
 	if p.Derived != "" {

@@ -45,7 +45,9 @@ type dataset struct {
 	object uint64
 	parent *dataset
 	below  []ondisk.ZAPEntry // the names in its directory
-	used   ondisk.Space      // with what is below
+	used   ondisk.Space      // with what is below and what is reserved
+
+	childReserved int64 // of used, what is reserved below and not in use
 }
 
 func (m *mos) newDir() dslDir {
@@ -110,17 +112,56 @@ func (m *mos) originSnapshot(n *namespace, clones []ondisk.ZAPEntry) {
 func (m *mos) directories(n *namespace, meta ondisk.Space) {
 	n.datasets[0].used.Add(meta)
 	for _, d := range slices.Backward(n.datasets) {
-		dir := ondisk.DSLDir{Head: d.object, Origin: n.originSnap, Used: d.used, UsedHead: d.space.Allocated}
-		if d.parent != nil {
-			dir.Parent = d.parent.dir.object
-			d.parent.used.Add(d.used)
-		}
+		dir := d.directory()
+		dir.Origin = n.originSnap
 		m.directory(d.dir, dir)
+		m.fail(d.checkQuotas())
+		if d.parent != nil {
+			unused := max(d.amount("reservation")-dir.Used.Allocated, 0)
+			d.parent.childReserved += unused
+			d.parent.used.Add(dir.Used)
+			d.parent.used.Allocated += unused
+		}
 	}
 	root := n.datasets[0].dir.object
 	m.directory(n.mos, ondisk.DSLDir{Parent: root, Used: meta, UsedHead: meta.Allocated})
 	m.directory(n.free, ondisk.DSLDir{Parent: root})
 	m.directory(n.origin, ondisk.DSLDir{Parent: root, Head: n.originHead})
+}
+
+// directory returns the directory of a dataset, when all below have counted what
+// they use.
+func (d *dataset) directory() ondisk.DSLDir {
+	dir := ondisk.DSLDir{
+		Head: d.object, Quota: d.local["quota"].number, Reserved: d.local["reservation"].number,
+		UsedHead: d.space.Allocated, ChildReserved: d.childReserved,
+		HeadReserved: max(d.amount("refreservation")-d.space.Allocated, 0),
+	}
+	d.used.Allocated += dir.HeadReserved
+	dir.Used = d.used
+	if d.parent != nil {
+		dir.Parent = d.parent.dir.object
+	}
+	return dir
+}
+
+// checkQuotas says which quota is too small for what is there.
+func (d *dataset) checkQuotas() error {
+	for _, quota := range []struct {
+		property string
+		used     int64
+	}{{"quota", d.used.Allocated}, {"refquota", d.space.Allocated}} {
+		if most := d.amount(quota.property); most != 0 && quota.used > most {
+			return d.wrap(fmt.Errorf("the property %s is %d bytes, less than the %d bytes in use", quota.property, most, quota.used))
+		}
+	}
+	return nil
+}
+
+// amount returns a property that is a number of bytes, of which no more than no pool
+// has count.
+func (fs *fileSystem) amount(property string) int64 {
+	return int64(min(fs.local[property].number, uint64(2*MaxSize)))
 }
 
 func (m *mos) directory(d dslDir, bonus ondisk.DSLDir) {

@@ -125,3 +125,39 @@ func TestFeaturesZDB(t *testing.T) {
 		})
 	}
 }
+
+// What is reserved is counted as used, and must fit.
+func TestReservations(t *testing.T) {
+	sub := dir()
+	sub.SetChild("f", file(noise(mib)))
+	opts := testOptions(gib)
+	opts.Datasets = []Dataset{
+		{Name: "a", Properties: map[string]string{"reservation": "50M", "quota": "100M"}},
+		{Name: "a/b", Root: sub, Properties: map[string]string{"refreservation": "20M", "refquota": "30M"}},
+		{Name: "c", Properties: map[string]string{"quota": "40M", "reservation": "10K"}},
+	}
+	image := write(t, plan(t, dir(), opts))
+	check(t, image)
+	out := zdb(t, image, "-P", "-dddd", "tank")
+	for _, want := range []string{
+		fmt.Sprintf("reserved = %d\n", 50*mib), fmt.Sprintf("quota = %d\n", 100*mib), fmt.Sprintf("quota = %d\n", 40*mib),
+		fmt.Sprintf("used_bytes = %d\n", 20*mib),
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("zdb does not say %q:\n%s", want, clip(out))
+		}
+	}
+	for want, change := range map[string]string{
+		`dataset "a/b": the property refquota is 1048576 bytes, less than`: "refquota=1M",
+		`dataset "a/b": the property quota is 1024 bytes, less than`:       "quota=1K",
+		"bytes are missing":   "refreservation=900M",
+		" bytes is too small": "reservation=15E",
+	} {
+		name, value, _ := strings.Cut(change, "=")
+		opts.Datasets[1].Properties = map[string]string{name: value}
+		opts.Datasets[0].Properties = nil
+		if _, err := New(t.Context(), dir(), opts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", change, err, want)
+		}
+	}
+}

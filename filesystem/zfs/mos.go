@@ -2,6 +2,7 @@ package zfs
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -75,17 +76,17 @@ func (p *pool) metaObjset(systems []*fileSystem) (root ondisk.BlockPointer, meta
 	if m.err != nil {
 		return root, 0, m.err
 	}
-	// What does not fit has its addresses behind the end of the device.
 	r, err := m.reserve()
-	if err == nil {
-		err = p.check(p.space)
-	}
 	if err != nil {
 		return root, 0, err
 	}
 	meta := m.space
 	meta.Add(r.space)
 	m.directories(n, meta)
+	// What does not fit has its addresses behind the end of the device.
+	if err := errors.Join(m.err, p.check(p.space, n.datasets[0].used.Allocated)); err != nil {
+		return root, 0, err
+	}
 	m.spaceMaps(r, metaslabArray)
 	m.featuresForWrite(r)
 	return m.finish(r), metaslabArray, m.err

@@ -61,7 +61,7 @@ func (g geometry) slop() int64 {
 // NoSpaceError says that a tree does not fit.
 type NoSpaceError struct {
 	Size    int64 // of the device in bytes
-	Needed  int64 // bytes that the tree and the pool's own metadata take
+	Needed  int64 // bytes that the trees and the pool's own metadata take, or reserve
 	Slop    int64 // bytes that ZFS keeps free
 	Missing int64 // bytes that must be added to the device
 }
@@ -72,9 +72,9 @@ func (e *NoSpaceError) Error() string {
 		"a device of %d bytes is too small, %d bytes are missing", e.Needed, e.Slop, e.Size, e.Missing)
 }
 
-// check returns an error if what was allocated does not fit.
-func (g geometry) check(s *space) error {
-	needed := s.allocated()
+// check returns an error if what was allocated does not fit, or what is needed: that
+// and what is reserved.
+func (g geometry) check(s *space, needed int64) error {
 	if needed+g.slop() <= g.usable() && len(s.used) <= int(g.metaslabs) {
 		return nil
 	}

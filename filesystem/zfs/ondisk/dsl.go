@@ -19,9 +19,13 @@ type DSLDir struct {
 	Parent             uint64
 	Origin             uint64 // snapshot that Head is a clone of
 	ChildMap           uint64
-	Used               Space
-	UsedHead           int64 // of Used.Allocated, what is not the children's
+	Quota, Reserved    uint64 // 0 is none
 	Properties, Clones uint64
+
+	// Used is what the head and all children take, and what is reserved for
+	// them beyond that. Of Used.Allocated, the rest are the children's.
+	Used                                  Space
+	UsedHead, HeadReserved, ChildReserved int64
 }
 
 // Space is how much blocks take: in the pool, compressed, and as they are read.
@@ -54,11 +58,12 @@ func (d *DSLDir) Encode() []byte {
 	putWords(p,
 		d.Created, d.Head, d.Parent, d.Origin, d.ChildMap,
 		uint64(d.Used.Allocated), uint64(d.Used.Compressed), uint64(d.Used.Uncompressed),
-		0, 0, // quota, reservation
+		d.Quota, d.Reserved,
 		d.Properties,
 		0, // delegations
 		dslDirUsedBreakdown,
-		uint64(d.UsedHead), 0, uint64(d.Used.Allocated-d.UsedHead), 0, 0, // head, snapshots, children, reservations
+		uint64(d.UsedHead), 0, uint64(d.Used.Allocated-d.UsedHead-d.HeadReserved-d.ChildReserved), // head, snapshots, children
+		uint64(d.ChildReserved), uint64(d.HeadReserved),
 		d.Clones)
 	return p
 }

@@ -35,6 +35,8 @@
 
       # make-disk-image.nix, with pkgs, lib and config among its arguments.
       lib.makeDiskImage = import ./nix/make-disk-image.nix;
+      lib.makeMultiDiskZFSImage = import ./nix/make-multi-disk-zfs-image.nix;
+      lib.makeSingleDiskZFSImage = import ./nix/make-single-disk-zfs-image.nix;
 
       legacyPackages = forSystems linux (pkgs: {
         # nixpkgs with Diskwright in the place of its own make-disk-image.nix.

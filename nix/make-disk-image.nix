@@ -123,44 +123,19 @@ assert lib.assertMsg (lib.all (entry: hasOwner entry == hasGroup entry) contents
   "Contents of the disk image should set none of {user, group} or both at the same time.";
 
 let
-  toplevel = config.system.build.toplevel;
-
-  # What `nix-channel` would have unpacked for root: nixpkgs below nixos/, which
-  # finds itself as nixos/nixpkgs, with the system's version suffix.
-  channel = pkgs.runCommand "nixos-${config.system.nixos.version}" { } ''
-    mkdir -p "$out"
-    cp -a ${lib.cleanSource pkgs.path} "$out/nixos"
-    cd "$out/nixos"
-    chmod -R u+w .
-    rm -rf .git
-    test -e nixpkgs || ln -s . nixpkgs
-    printf %s ${lib.escapeShellArg config.system.nixos.versionSuffix} >.version-suffix
-  '';
-
-  roots = [ toplevel ] ++ lib.optional copyChannel channel;
-  furtherPaths = lib.subtractLists roots additionalPaths;
-
-  # A specification says nothing of what is not asked for. Paths of the
-  # evaluating machine (./motd) become store paths here.
-  content =
-    entry:
-    {
-      source = "${entry.source}";
-      target = "${entry.target}";
-    }
-    // lib.optionalAttrs ((entry.mode or null) != null) { mode = toString entry.mode; }
-    // lib.optionalAttrs (hasOwner entry) {
-      user = toString entry.user;
-      group = toString entry.group;
-    };
+  image = import ./image.nix { inherit config lib pkgs; };
 
   specification =
-    {
-      system = "${toplevel}";
-      closureInfo = "${pkgs.closureInfo { rootPaths = roots ++ furtherPaths; }}";
-      additionalPaths = map (path: "${path}") furtherPaths;
-      contents = map content contents;
-      configFile = if configFile == null then null else "${configFile}";
+    image.specify {
+      inherit
+        additionalPaths
+        configFile
+        contents
+        copyChannel
+        installBootLoader
+        ;
+    }
+    // {
       diskSize = if lib.isInt diskSize then diskSize else "${diskSize}";
       additionalSpace = toString additionalSpace;
       bootSize = toString bootSize;
@@ -171,7 +146,6 @@ let
         deterministic
         format
         fsType
-        installBootLoader
         label
         onlyNixStore
         partitionTableType
@@ -180,44 +154,18 @@ let
         touchEFIVars
         ;
     }
-    // lib.optionalAttrs copyChannel { channel = "${channel}"; }
     // lib.optionalAttrs touchEFIVars { efiVariables = "${efiVariables}"; }
-    // lib.optionalAttrs installBootLoader {
-      bootLoader = import ./boot-loader.nix { inherit config lib pkgs; };
-    }
     // parameters;
-
-  # What the original has in the PATH of postVM, as far as it does not belong to
-  # its virtual machine.
-  postVMTools = with pkgs; [
-    dosfstools
-    e2fsprogs
-    gptfdisk
-    nix
-    parted
-    rsync
-    systemdMinimal
-    util-linux
-  ];
-
-  # The original runs postVM with errexit, and with neither pipefail nor
-  # nounset, which the builder of runCommand has: `… | head` must not fail here.
-  runPostVM = ''
-    set -e +u +o pipefail
+in
+image.build {
+  inherit
+    diskwright
+    name
+    postVM
+    specification
+    ;
+  variables = ''
     read -r _ _ diskImage <"$out/nix-support/hydra-build-products"
     efiVars=${lib.optionalString (touchEFIVars && !onlyNixStore) "$out/efi-vars.fd"}
-    export HOME="$TMPDIR"
-    cd "$TMPDIR"
-    ${postVM}
   '';
-in
-pkgs.runCommand name
-  {
-    nativeBuildInputs = [ diskwright ] ++ lib.optionals (postVM != "") postVMTools;
-    specification = builtins.toJSON specification;
-    passAsFile = [ "specification" ];
-  }
-  ''
-    diskwright build "$specificationPath" -o "$out"
-    ${lib.optionalString (postVM != "") runPostVM}
-  ''
+}

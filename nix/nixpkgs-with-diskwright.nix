@@ -1,6 +1,7 @@
-# A copy of nixpkgs in which nixos/lib/make-disk-image.nix is Diskwright's, so that
-# every module that makes an image with it (amazon-image.nix, azure-image.nix,
-# disk-image.nix, …) does so unchanged, and without a virtual machine:
+# A copy of nixpkgs in which nixos/lib/make-disk-image.nix and its two siblings for
+# ZFS are Diskwright's, so that every module that makes an image with them
+# (amazon-image.nix, azure-image.nix, disk-image.nix, …) does so unchanged, and
+# without a virtual machine:
 #
 #   nix-build nix/nixpkgs-with-diskwright.nix -o nixpkgs-with-diskwright
 #   nix-build '<nixpkgs/nixos>' -I nixpkgs=./nixpkgs-with-diskwright \
@@ -34,7 +35,12 @@ in
 pkgs.runCommand "nixpkgs-with-diskwright" { } ''
   cp -r --reflink=auto ${lib.cleanSource pkgs.path} "$out"
   cd "$out/nixos/lib"
-  chmod u+w . make-disk-image.nix
+  chmod u+w .
   cp -r ${project} diskwright
-  echo 'import ./diskwright/nix/make-disk-image.nix' >make-disk-image.nix
+  for builder in make-disk-image.nix make-multi-disk-zfs-image.nix make-single-disk-zfs-image.nix; do
+    if [ -e "$builder" ]; then # of older releases some are missing
+      rm "$builder"
+      echo "import ./diskwright/nix/$builder" >"$builder"
+    fi
+  done
 ''

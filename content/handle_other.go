@@ -12,12 +12,20 @@ import (
 // handle is an open file.
 type handle struct{ f *os.File }
 
-func openHandle(path string) (handle, error) {
-	f, err := os.Open(path)
+// openDirs is of no use where files are opened by their paths.
+type openDirs struct{}
+
+func newOpenDirs() *openDirs { return nil }
+
+func (*openDirs) next() uint32 { return 0 }
+
+// openFile opens the file name in dir, or that at the path name if dir is nil.
+func openFile(dir *Dir, name string) (handle, error) {
+	f, err := os.Open(pathOf(dir, name))
 	return handle{f}, err
 }
 
-// goneOrReplaced says what an error of openHandle means if it means that the
+// goneOrReplaced says what an error of openFile means if it means that the
 // file is not there any more.
 func goneOrReplaced(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,16 +15,17 @@ import (
 // calls and a finalizer for each of a million small files.
 type handle int
 
-// openHandle opens a file without waiting for anything: should the name have
-// become a FIFO since the walk, opening it must not hang.
-func openHandle(path string) (handle, error) {
+// openHandle opens the file name in an open directory, without waiting for
+// anything: should the name have become a FIFO since the walk, opening it must not
+// hang.
+func openHandle(dir int, name string) (handle, error) {
 	fd, err := ignoringEINTR(func() (int, error) {
-		return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		return unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	})
 	return handle(fd), err
 }
 
-// goneOrReplaced says what an error of openHandle means if it means that the
+// goneOrReplaced says what an error of openFile means if it means that the
 // name leads to something else than the regular file of the walk.
 func goneOrReplaced(err error) string {
 	switch err {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // ErrChanged is wrapped by every error that says that a file of the host is
@@ -30,52 +29,6 @@ type Borrowed struct {
 	// Return must be called once, after reading. It checks again that the
 	// file did not change, and its error makes what was read worthless.
 	Return func() error
-}
-
-// Dir is a directory of the host, known by its name in its parent, so that a
-// million files do not hold a million paths.
-type Dir struct {
-	Parent *Dir
-	Name   string // the whole path if Parent is nil
-}
-
-// Path returns the path of the host.
-func (d *Dir) Path() string { return pathOf(d, "") }
-
-// pathOf returns the path of name in dir, which may be nil, or of dir itself if
-// name is empty. It is made for every file that is opened: one allocation.
-func pathOf(dir *Dir, name string) string {
-	if dir == nil {
-		return name
-	}
-	n := len(name)
-	for d := dir; d != nil; d = d.Parent {
-		n += len(d.Name) + 1
-	}
-	var b strings.Builder
-	b.Grow(n)
-	dir.write(&b)
-	if name != "" {
-		write(&b, name)
-	}
-	return b.String()
-}
-
-func (d *Dir) write(b *strings.Builder) {
-	if d.Parent == nil {
-		b.WriteString(d.Name)
-		return
-	}
-	d.Parent.write(b)
-	write(b, d.Name)
-}
-
-// write appends name to the path of a directory, which may be "/" or empty.
-func write(b *strings.Builder, name string) {
-	if path := b.String(); path != "" && path[len(path)-1] != '/' {
-		b.WriteByte('/')
-	}
-	b.WriteString(name)
 }
 
 // Identity is what must not change of a file of the host between the walk
@@ -179,13 +132,12 @@ func (f *HostFile) open() (handle, error) {
 
 // openUnchecked opens whatever is there now.
 func (f *HostFile) openUnchecked() (handle, error) {
-	path := f.Path()
-	h, err := openHandle(path)
+	h, err := openFile(f.dir, f.name)
 	if how := goneOrReplaced(err); how != "" {
 		return h, f.changed(how)
 	}
 	if err != nil {
-		return h, fmt.Errorf("%q: %w", path, pathless(err))
+		return h, fmt.Errorf("%q: %w", f.Path(), pathless(err))
 	}
 	return h, nil
 }

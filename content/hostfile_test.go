@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // hostFile writes a file and returns its content as a walk sees it now.
@@ -199,22 +202,83 @@ func TestReplacedWhileOpen(t *testing.T) {
 }
 
 func TestDirPath(t *testing.T) {
-	root, empty := &Dir{Name: "/"}, &Dir{Name: ""}
-	usr := &Dir{Parent: root, Name: "usr"}
+	root := NewDir("/")
+	usr := root.Sub("usr")
+	bin, below := usr.Sub("bin"), NewDir("a/b").Sub("c")
 	for _, c := range []struct{ got, want string }{
 		{root.Path(), "/"},
 		{usr.Path(), "/usr"},
-		{(&Dir{Parent: usr, Name: "bin"}).Path(), "/usr/bin"},
-		{(&Dir{Parent: &Dir{Name: "a/b"}, Name: "c"}).Path(), "a/b/c"},
-		{(&Dir{Parent: empty, Name: "c"}).Path(), "c"},
+		{bin.Path(), "/usr/bin"},
+		{below.Path(), "a/b/c"},
 		{NewHostFile(root, "f", Identity{}).Path(), "/f"},
-		{NewHostFile(&Dir{Name: "."}, "f", Identity{}).Path(), "./f"},
-		{NewHostFile(&Dir{Parent: usr, Name: "bin"}, "\xff\n", Identity{}).Path(), "/usr/bin/\xff\n"},
+		{NewHostFile(NewDir("."), "f", Identity{}).Path(), "./f"},
+		{NewHostFile(&bin, "\xff\n", Identity{}).Path(), "/usr/bin/\xff\n"},
 		{NewHostFile(nil, "/x/y", Identity{}).Path(), "/x/y"},
 	} {
 		if c.got != c.want {
 			t.Errorf("path is %q, want %q", c.got, c.want)
 		}
+	}
+}
+
+// TestManyDirs reads from more directories than are held open, by several
+// workers, and while some are replaced.
+func TestManyDirs(t *testing.T) {
+	top := t.TempDir()
+	root := NewDir(top)
+	var files []*HostFile
+	for n := range 50 {
+		dir := root.Sub(fmt.Sprint(n))
+		if err := os.Mkdir(dir.Path(), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a", "b"} {
+			path := filepath.Join(dir.Path(), name)
+			if err := os.WriteFile(path, fmt.Append(nil, n, name), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			fi, err := os.Lstat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, NewHostFile(&dir, name, IdentityOf(fi)))
+		}
+	}
+	read := func(n int) error {
+		p := make([]byte, files[n].Size())
+		if err := ReadFull(files[n], p, 0); err != nil {
+			return err
+		}
+		if want := fmt.Sprint(n/2, []string{"a", "b"}[n%2]); string(p) != want {
+			return fmt.Errorf("%q, want %q", p, want)
+		}
+		return nil
+	}
+	var workers errgroup.Group
+	for w := range 4 {
+		workers.Go(func() error {
+			for i := range 4 * len(files) {
+				if err := read((i*(2*w+1) + w) % len(files)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := workers.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	// Another directory of that name, with another file in it.
+	if err := errors.Join(os.Rename(top+"/7", top+"/x"), os.Mkdir(top+"/7", 0o755), os.WriteFile(top+"/7/a", []byte("8a"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 32 { // 7 is not held any more
+		if err := read(16 + n); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := read(14); !errors.Is(err, ErrChanged) {
+		t.Errorf("a replaced directory: %v", err)
 	}
 }
 

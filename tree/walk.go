@@ -201,7 +201,7 @@ func (w *walk) dirAt(path string) *Inode {
 	// Those of the directory, not of a link to it.
 	w.takeXattrs(node, path+"/.", f.device, s)
 	w.scratch.Put(s)
-	w.walkDir(&place{dir: &content.Dir{Name: path}, path: path, identity: f.identity}, node)
+	w.walkDir(&place{dir: content.NewDir(path), path: path, identity: f.identity}, node)
 	return node
 }
 
@@ -244,7 +244,7 @@ func (w *walk) walkDir(here *place, node *Inode) {
 	dirs := make([]content.Dir, len(subdirs))
 	for n, sub := range subdirs {
 		name := node.Entries[sub.entry].Name
-		dirs[n] = content.Dir{Parent: here.dir, Name: name}
+		dirs[n] = here.dir.Sub(name)
 		next := &place{up: here, dir: &dirs[n], path: here.child(name), identity: sub.identity}
 		w.fork(&w.running, func() { w.walkDir(next, node.Entries[sub.entry].Inode) })
 	}

@@ -327,8 +327,9 @@ func TestFromDirReplaced(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(dir+"/sub", 0o755))
 	w := newWalk(t.Context(), DirOptions{Workers: 1})
-	here := &place{dir: &content.Dir{Name: dir}, path: dir}
-	next := &place{up: here, dir: &content.Dir{Parent: here.dir, Name: "sub"}, path: dir + "/sub", identity: identity{1, 1}}
+	here := &place{dir: content.NewDir(dir), path: dir}
+	sub := here.dir.Sub("sub")
+	next := &place{up: here, dir: &sub, path: dir + "/sub", identity: identity{1, 1}}
 	w.walkDir(next, &Inode{})
 	if err := w.finish(nil); !errors.Is(err, content.ErrChanged) || !strings.Contains(err.Error(), dir+"/sub") {
 		t.Errorf("got %v", err)

@@ -117,7 +117,7 @@ func TestFromDirVanished(t *testing.T) {
 	defer h.close()
 	must(t, os.Remove(dir+"/a"))
 	must(t, os.RemoveAll(dir+"/c"))
-	here := &place{dir: &content.Dir{Name: dir}, path: dir}
+	here := &place{dir: content.NewDir(dir), path: dir}
 	entries := make([]Entry, 0)
 	for _, name := range []string{"a", "b", "c", "e"} {
 		entries = append(entries, Entry{name, &Inode{}})
@@ -125,8 +125,9 @@ func TestFromDirVanished(t *testing.T) {
 	subdirs := w.readEntries(here, h, entries, 0)
 	must(t, os.RemoveAll(dir+"/e"))
 	for _, sub := range subdirs {
-		next := &place{up: here, dir: &content.Dir{Parent: here.dir, Name: entries[sub.entry].Name},
-			path: here.child(entries[sub.entry].Name), identity: sub.identity}
+		name := entries[sub.entry].Name
+		dir := here.dir.Sub(name)
+		next := &place{up: here, dir: &dir, path: here.child(name), identity: sub.identity}
 		w.walkDir(next, entries[sub.entry].Inode)
 	}
 	err = w.finish(nil)

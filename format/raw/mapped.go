@@ -1,10 +1,9 @@
 package raw
 
 // fillWindow writes a region that has data in all of its blocks through a
-// mapping of it: the extents are read to where they belong. If done is false,
+// mapping: the extents are read to where they belong. If done is false,
 // the region is for write(2): it has holes (the kernel fills whole folios of a
-// mapping, and they would become blocks), it cannot be mapped, or there is no
-// space for it.
+// mapping, and they would become blocks), or there is no space for it.
 func (w *writer) fillWindow(from, to int64) (n int64, done bool, err error) {
 	end := from
 	for e := range w.m.Extents(from, to) {
@@ -16,13 +15,13 @@ func (w *writer) fillWindow(from, to int64) (n int64, done bool, err error) {
 	if end < to {
 		return 0, false, nil
 	}
-	window, err := openWindow(w.f, from, to-from)
-	if err != nil {
+	window := w.mapping[from:to]
+	if openWindow(w.f, window, from) != nil {
 		return 0, false, nil
 	}
 	defer func() {
-		if unmapped := closeWindow(window); unmapped != nil && err == nil {
-			err = &writeError{unmapped}
+		if closed := closeWindow(window); closed != nil && err == nil {
+			err = &writeError{closed}
 		}
 	}()
 	return n, true, guard(func() error {

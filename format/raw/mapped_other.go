@@ -7,7 +7,11 @@ import (
 	"os"
 )
 
-func openWindow(*os.File, int64, int64) ([]byte, error) { return nil, errors.ErrUnsupported }
+func mapFile(*os.File, int64) ([]byte, error) { return nil, errors.ErrUnsupported }
+
+func unmapFile([]byte) error { return nil }
+
+func openWindow(*os.File, []byte, int64) error { return errors.ErrUnsupported }
 
 func closeWindow([]byte) error { return nil }
 

@@ -79,11 +79,18 @@ func writeFile(ctx context.Context, m *diskmap.Map, f *os.File, way way, opts Op
 	if err := f.Truncate(m.Size()); err != nil {
 		return outputError(m, f, err)
 	}
+	var mapped []byte
+	if way == mapping {
+		var err error
+		if mapped, err = mapFile(f, m.Size()); err != nil {
+			way = writing
+		}
+	}
 	regions := &regions{m: m, f: f}
 	var running sync.WaitGroup
 	for range opts.workers() {
 		running.Go(func() {
-			w := &writer{m: m, f: f, way: way}
+			w := &writer{m: m, f: f, way: way, mapping: mapped}
 			for {
 				r, ok := regions.next(ctx)
 				if !ok {
@@ -99,6 +106,9 @@ func writeFile(ctx context.Context, m *diskmap.Map, f *os.File, way way, opts Op
 		})
 	}
 	running.Wait()
+	if err := unmapFile(mapped); err != nil && regions.err == nil {
+		return outputError(m, f, err)
+	}
 	return regions.err
 }
 

@@ -185,8 +185,11 @@ func TestTruncatedWindow(t *testing.T) {
 		if err := f.Truncate(regionSize); err != nil {
 			t.Fatal(err)
 		}
-		window, err := openWindow(f, 0, regionSize)
+		window, err := mapFile(f, regionSize)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if err := openWindow(f, window, 0); err != nil {
 			t.Skip(err)
 		}
 		if err := f.Truncate(0); err != nil {
@@ -197,7 +200,7 @@ func TestTruncatedWindow(t *testing.T) {
 		if !errors.As(err, &output) {
 			t.Errorf("%s: got %v", name, err)
 		}
-		if err := closeWindow(window); err != nil {
+		if err := errors.Join(closeWindow(window), unmapFile(window)); err != nil {
 			t.Error(err)
 		}
 	}

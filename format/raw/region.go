@@ -101,6 +101,7 @@ type writer struct {
 	m          *diskmap.Map
 	f          *os.File
 	way        way
+	mapping    []byte // all of f, if that is the way
 	buffer     [2*pieceSize + 3*blockSize]byte
 	start, end int64
 }

@@ -90,11 +90,7 @@ func (p Pool) check() error {
 	if p.Size.Mode == spec.DiskSizeFixed && !p.WholeDisk {
 		opts.Size = p.Size.Bytes
 	}
-	_, err = zfs.New(context.Background(), empty, opts)
-	if errors.As(err, new(*zfs.NoSpaceError)) {
-		return nil // said of the tree
-	}
-	return problems(err)
+	return problems(opts.Check())
 }
 
 // problems returns the errors that are joined in err one by one.

@@ -205,3 +205,6 @@ func DecodeGang(p []byte, b *BlockPointer) ([]BlockPointer, error) {
 	}
 	return pieces, nil
 }
+
+// ObjsetVolume is the type of the object set of a volume, a disk (DMU_OST_ZVOL).
+const ObjsetVolume ObjsetType = 3

@@ -85,6 +85,10 @@ type Event struct {
 const (
 	defaultMemory = 1024
 	defaultLimit  = 30 * time.Minute
+)
+
+// Variables for tests.
+var (
 	// grace is how long a machine may take to power off once its guest is done.
 	grace = 30 * time.Second
 	// impatience is how long a guest on KVM may take to greet, which emulated
@@ -196,6 +200,7 @@ func (s *session) run(ctx context.Context, m *Machine, dir string, accel Accel) 
 	}
 	cmd := exec.CommandContext(ctx, program, m.arguments(dir, accel)...)
 	cmd.Stderr = &s.stderr
+	cmd.Cancel = func() error { return killTied(cmd) }
 	cmd.WaitDelay = 5 * time.Second
 	toGuest, err := cmd.StdinPipe()
 	if err != nil {
@@ -222,23 +227,19 @@ func (s *session) run(ctx context.Context, m *Machine, dir string, accel Accel) 
 		close(consoleRead)
 	}()
 	if accel == KVM && m.Accel == "" {
-		s.impatience = time.AfterFunc(impatience, func() { cmd.Process.Kill() })
+		s.impatience = time.AfterFunc(impatience, func() { killTied(cmd) })
 		defer s.impatience.Stop()
 	}
 	result := s.follow(protocol.NewWriter(toGuest), fromGuest, m.Job)
 	var failed *GuestError
 	over := result == nil || errors.As(result, &failed)
+	// It powers off now. What ends a conversation otherwise is mostly the end of
+	// QEMU, which has its reasons and says them.
+	patience := time.Second
 	if over {
-		// It powers off now.
-		timer := time.AfterFunc(grace, func() { cmd.Process.Kill() })
-		defer timer.Stop()
-	} else {
-		select { // what ends the channel is mostly the end of QEMU, which has its reasons
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
-		cmd.Process.Kill()
+		patience = grace
 	}
+	defer time.AfterFunc(patience, func() { killTied(cmd) }).Stop()
 	io.Copy(io.Discard, fromGuest)
 	ended := cmd.Wait()
 	select { // the pipe's other end has gone with QEMU

@@ -6,11 +6,13 @@ import (
 
 // Report says what an image is and how it came about. Sizes are bytes.
 type Report struct {
-	File          string `json:"file"`   // name of the image in the output directory
+	// Disk is the disk, if there is one. If there are several they are Disks, and it
+	// is zero.
+	Disk
+	Disks []Disk `json:"disks,omitempty"`
+
 	Format        string `json:"format"` // "raw"
-	DiskSize      int64  `json:"diskSize"`
-	DataBytes     int64  `json:"dataBytes"` // what is not a hole
-	Epoch         int64  `json:"epoch"`     // time of what Diskwright made, seconds since 1970
+	Epoch         int64  `json:"epoch"`  // time of what Diskwright made, seconds since 1970
 	Deterministic bool   `json:"deterministic"`
 	Seed          string `json:"seed"`
 
@@ -31,13 +33,33 @@ type Report struct {
 	// VM is what a virtual machine has installed, if one did.
 	VM *VM `json:"vm,omitempty"`
 
-	Table partition.Table `json:"table"`
-	// FileSystems are those of the table's partitions that have one, in the
-	// order of its entries.
-	FileSystems []FileSystem `json:"fileSystems"`
-
 	// Notes are what the user should know: deviations from what was asked.
 	Notes []string `json:"notes,omitempty"`
+}
+
+// All returns the disks, however many there are.
+func (r *Report) All() []*Disk {
+	if len(r.Disks) == 0 {
+		return []*Disk{&r.Disk}
+	}
+	all := make([]*Disk, len(r.Disks))
+	for i := range r.Disks {
+		all[i] = &r.Disks[i]
+	}
+	return all
+}
+
+// Disk describes a disk.
+type Disk struct {
+	Role      string `json:"role,omitempty"` // of several: "boot" or "root"
+	File      string `json:"file,omitempty"` // name of the image in the output directory
+	DiskSize  int64  `json:"diskSize,omitempty"`
+	DataBytes int64  `json:"dataBytes,omitempty"` // what is not a hole
+
+	Table partition.Table `json:"table,omitzero"`
+	// FileSystems are those of the table's partitions that have one, in the
+	// order of its entries.
+	FileSystems []FileSystem `json:"fileSystems,omitempty"`
 }
 
 // System describes a NixOS system and its store.
@@ -77,20 +99,34 @@ type EFIEntry struct {
 // VM describes what a virtual machine has installed. Paths are those of the image.
 type VM struct {
 	// KeptDisk is that the image is the disk as the virtual machine has left it.
-	// Then the rest is unknown, but for Random.
+	// Then what has changed there is unknown.
 	KeptDisk bool `json:"keptDisk"`
 
-	Added   []string `json:"added,omitempty"`
-	Changed []string `json:"changed,omitempty"`
-	Removed []string `json:"removed,omitempty"`
+	Changes
 	// LeftOut are files that are not in the image as the virtual machine has left
 	// them, because they are random, and Random those that are.
 	LeftOut []string `json:"leftOut,omitempty"`
 	Random  []string `json:"random,omitempty"`
 
-	BootCode bool      `json:"bootCode"`          // the first sector has a new program
-	Active   int       `json:"active,omitempty"`  // number of the partition that was made active
-	Written  []Written `json:"written,omitempty"` // outside of file systems
+	BootCode bool      `json:"bootCode,omitempty"` // the first sector has another program
+	Active   int       `json:"active,omitempty"`   // number of the partition that was made active
+	Written  []Written `json:"written,omitempty"`  // outside of file systems
+
+	// Variables are those of the firmware.
+	Variables *Variables `json:"variables,omitempty"`
+}
+
+// Changes are names of what has changed.
+type Changes struct {
+	Added   []string `json:"added,omitempty"`
+	Changed []string `json:"changed,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+}
+
+// Variables are what has become of variables of the firmware.
+type Variables struct {
+	Changes
+	LeftOut []string `json:"leftOut,omitempty"` // because they are random
 }
 
 // Written is a run of bytes of the disk.
@@ -103,13 +139,22 @@ type Written struct {
 type FileSystem struct {
 	Partition  int    `json:"partition"` // number in the table; 0 without a table
 	MountPoint string `json:"mountPoint"`
-	Type       string `json:"type"` // ext4, ext3, ext2, fat12, fat16, fat32
+	Type       string `json:"type"` // ext4, ext3, ext2, fat12, fat16, fat32, zfs
 	Label      string `json:"label"`
-	UUID       string `json:"uuid"` // volume id of a FAT, as in 12CE-A600
+	UUID       string `json:"uuid"` // volume id of a FAT, as in 12CE-A600; GUID of a pool, a number
 	Size       int64  `json:"size"`
-	BlockSize  int64  `json:"blockSize"` // or the size of a cluster
+	BlockSize  int64  `json:"blockSize"` // or the size of a cluster, or the smallest of a pool
 	Used       int64  `json:"used"`      // with the file system's own metadata
-	Free       int64  `json:"free"`      // ext4: including what is reserved for root
+	Free       int64  `json:"free"`      // including what ext4 reserves for root, and ZFS for itself
 	Inodes     int64  `json:"inodes,omitempty"`
 	FreeInodes int64  `json:"freeInodes,omitempty"`
+
+	// Datasets are the file systems of a pool, in the order in which they were made.
+	Datasets []Dataset `json:"datasets,omitempty"`
+}
+
+// Dataset describes a file system of a pool.
+type Dataset struct {
+	Name       string `json:"name"` // with the pool's
+	MountPoint string `json:"mountPoint,omitempty"`
 }

@@ -3,6 +3,7 @@ package builder
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,8 +11,12 @@ import (
 	"time"
 
 	"diskwright/boot"
+	"diskwright/diskmap"
+	"diskwright/filesystem/ext4"
+	"diskwright/filesystem/fat"
 	"diskwright/nixos"
 	"diskwright/nixstore"
+	"diskwright/partition"
 	"diskwright/progress"
 	"diskwright/spec"
 	"diskwright/tree"
@@ -82,6 +87,11 @@ func (b *Build) secondPlanner(first *planner, root *tree.Inode, r *vm.Result) *p
 	p.loader, p.efiVars = installed(r), r.Variables
 	for _, name := range r.Files.Left {
 		p.note("%s: %q, which is made at random, is not in the image as the virtual machine has left it", b.spec.Called("installMethod"), name)
+	}
+	if v := r.ChangedVariables; v != nil {
+		for _, name := range v.Left {
+			p.note("%s: the variable %q, which is made at random, is not in %s", b.spec.Called("touchEFIVars"), name, efiVarsFile)
+		}
 	}
 	return p
 }
@@ -209,21 +219,62 @@ func (b *Build) keepDisk(r *vm.Result) error {
 		return err
 	}
 	b.disk, b.efiVars = disk, r.Variables
+	b.Report.DataBytes = disk.DataSize()
+	for n := range b.Report.FileSystems {
+		if err := b.Report.FileSystems[n].reread(disk, &b.Report.Table); err != nil {
+			return err
+		}
+	}
 	b.Report.Deterministic = false
-	b.Report.VM = &VM{KeptDisk: true, Random: r.Random}
-	note := fmt.Sprintf("%s: the disk is as the virtual machine has left it; another build has other bytes", b.spec.Called("keepDisk"))
-	b.Report.Notes = append(b.Report.Notes, note)
+	b.Report.VM = reportVM(r)
+	b.Report.Notes = append(b.Report.Notes, b.spec.Called("keepDisk")+": the disk is as the virtual machine has left it; another build has other bytes")
+	for _, name := range r.Random {
+		b.Report.Notes = append(b.Report.Notes, fmt.Sprintf("%s: %q, which was made at random, is in the image", b.spec.Called("keepDisk"), name))
+	}
+	return nil
+}
+
+// reread makes a description of a file system true of a disk on which it was
+// changed.
+func (fs *FileSystem) reread(disk *diskmap.Map, table *partition.Table) error {
+	part := table.Partitions[slices.IndexFunc(table.Partitions, func(p partition.Partition) bool { return p.Number == fs.Partition })]
+	section := io.NewSectionReader(disk, table.Offset(part), table.Size(part))
+	if part.Role == partition.Root {
+		v, err := ext4.Open(section, section.Size())
+		if err != nil {
+			return fmt.Errorf("reading %s back: %w", fs.MountPoint, err)
+		}
+		s := v.Superblock()
+		fs.Free, fs.FreeInodes = int64(s.FreeBlocks)*fs.BlockSize, int64(s.FreeInodes)
+		fs.Used = fs.Size - fs.Free
+		return nil
+	}
+	v, err := fat.Open(section, section.Size())
+	if err != nil {
+		return fmt.Errorf("reading %s back: %w", fs.MountPoint, err)
+	}
+	info, err := v.Info()
+	if err != nil {
+		return fmt.Errorf("reading %s back: %w", fs.MountPoint, err)
+	}
+	fs.Free, fs.Used = info.Free(), info.Size-info.Free()
 	return nil
 }
 
 // reportVM says what a virtual machine has changed.
 func reportVM(r *vm.Result) *VM {
-	v := &VM{
-		Added: r.Files.Added, Changed: r.Files.Changed, Removed: r.Files.Removed, LeftOut: r.Files.Left,
-		BootCode: r.Areas.BootCode != nil, Active: r.Areas.Active,
+	report := &VM{KeptDisk: r.Files == nil, Random: r.Random}
+	if f := r.Files; f != nil {
+		report.Changes, report.LeftOut = Changes{f.Added, f.Changed, f.Removed}, f.Left
 	}
-	for _, area := range r.Areas.Embedded {
-		v.Written = append(v.Written, Written{area.Offset, int64(len(area.Data))})
+	if a := r.Areas; a != nil {
+		report.BootCode, report.Active = a.BootCode != nil, a.Active
+		for _, area := range a.Embedded {
+			report.Written = append(report.Written, Written{area.Offset, int64(len(area.Data))})
+		}
 	}
-	return v
+	if v := r.ChangedVariables; v != nil {
+		report.Variables = &Variables{Changes{v.Added, v.Changed, v.Removed}, v.Left}
+	}
+	return report
 }

@@ -88,9 +88,10 @@ type Result struct {
 	// Random are files of a disk that is kept that are made at random, and were
 	// not there before.
 	Random []string
-	// Variables is the firmware's variable store as the installer left it; nil
-	// without firmware.
-	Variables []byte
+	// Variables is the firmware's variable store, and ChangedVariables what has
+	// become of it; nil without firmware.
+	Variables        []byte
+	ChangedVariables *Variables
 
 	dir  string
 	disk *os.File
@@ -149,7 +150,7 @@ func (r *Result) install(ctx context.Context, request *Request) error {
 		return err
 	}
 	if machine.Firmware != nil {
-		if r.Variables, err = os.ReadFile(machine.Firmware.Variables); err != nil {
+		if err := r.readVariables(request.Machine.Firmware.Variables, machine.Firmware.Variables); err != nil {
 			return err
 		}
 	}

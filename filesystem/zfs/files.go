@@ -1,6 +1,7 @@
 package zfs
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -57,11 +58,12 @@ type job struct {
 	ready chan struct{}
 }
 
-// blockSum is what is known of a block without keeping it.
+// blockSum is what is known of a block without keeping it, but if it is embedded.
 type blockSum struct {
-	size   int32 // in the pool; 0 is a hole
-	packed bool
-	sum    ondisk.Checksum
+	size     int32 // in the pool, or as it is embedded; 0 is a hole
+	packed   bool
+	embedded []byte // nil if it is not
+	sum      ondisk.Checksum
 }
 
 // readFiles starts reading.
@@ -75,7 +77,7 @@ func (z *zpl) readFiles(ctx context.Context) *files {
 	var running sync.WaitGroup
 	for range workers {
 		running.Go(func() {
-			w := newSummer(&z.fs.storage)
+			w := newSummer(&z.fs.storage, z.pool.features.has(featureEmbeddedData))
 			for j := range work {
 				j.err = w.sum(j)
 				close(j.ready)
@@ -151,7 +153,7 @@ func (f *files) write(z *zpl, t *blockTree, ordinal uint32, blockSize int) error
 			}
 			index := s.first + int64(i)
 			b := z.dataBlock(sum, blockSize)
-			if !r.extend(index, &b) {
+			if sum.embedded == nil && !r.extend(index, &b) {
 				z.placeRun(&r, ordinal)
 				r = newRun(index, &b)
 			}
@@ -165,10 +167,12 @@ func (f *files) write(z *zpl, t *blockTree, ordinal uint32, blockSize int) error
 // dataBlock allocates a block of a file.
 func (z *zpl) dataBlock(sum blockSum, blockSize int) ondisk.BlockPointer {
 	b := ondisk.BlockPointer{
-		Addresses:   z.pool.space.take(int(sum.size), z.fs.storage.copies),
 		LogicalSize: blockSize, PhysicalSize: int(sum.size), Compression: ondisk.CompressionOff,
-		ChecksumKind: z.fs.storage.checksum, Type: ondisk.TypeFileContents,
-		Birth: birth, Fill: 1, Checksum: sum.sum,
+		Type: ondisk.TypeFileContents, Birth: birth, Fill: 1, Embedded: sum.embedded,
+	}
+	if sum.embedded == nil {
+		b.Addresses = z.pool.space.take(int(sum.size), z.fs.storage.copies)
+		b.ChecksumKind, b.Checksum = z.fs.storage.checksum, sum.sum
 	}
 	if sum.packed {
 		b.Compression = z.fs.storage.compression
@@ -180,13 +184,14 @@ func (z *zpl) dataBlock(sum blockSum, blockSize int) ondisk.BlockPointer {
 
 // summer is a worker's own.
 type summer struct {
-	kind   ondisk.ChecksumKind
-	packer *packer
-	buffer []byte
+	kind     ondisk.ChecksumKind
+	packer   *packer
+	mayEmbed bool
+	buffer   []byte
 }
 
-func newSummer(s *storage) *summer {
-	return &summer{kind: s.checksum, packer: newPacker(s.packing)}
+func newSummer(s *storage, mayEmbed bool) *summer {
+	return &summer{kind: s.checksum, packer: newPacker(s.packing), mayEmbed: mayEmbed}
 }
 
 // sum reads a segment and sums its blocks.
@@ -204,11 +209,14 @@ func (w *summer) sum(j *job) error {
 		if isZero(data) {
 			continue
 		}
-		packed := false
-		if p, ok := w.packer.pack(data); ok {
-			data, packed = p, true
+		st := w.packer.store(data, w.mayEmbed)
+		sum := blockSum{size: int32(len(st.data)), packed: st.packed}
+		if st.embedded {
+			sum.embedded = bytes.Clone(st.data)
+		} else {
+			sum.sum = w.kind.Sum(st.data)
 		}
-		j.sums[i] = blockSum{int32(len(data)), packed, w.kind.Sum(data)}
+		j.sums[i] = sum
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package zfs
 
 import (
+	"bytes"
+
 	"diskwright/content"
 	"diskwright/filesystem/zfs/ondisk"
 )
@@ -31,18 +33,22 @@ func (s *objset) write(data []byte, what block) ondisk.BlockPointer {
 		return ondisk.BlockPointer{}
 	}
 	p := s.pool
-	compression := ondisk.CompressionOff
-	logical := len(data)
-	if packed, ok := p.packer.pack(data); ok {
-		compression, data = ondisk.CompressionLZ4, packed
-	}
+	mayEmbed := p.features.has(featureEmbeddedData) && what.level == 0 && !what.typ.HasFill()
+	st := p.packer.store(data, mayEmbed)
 	b := ondisk.BlockPointer{
-		Addresses:   p.space.take(len(data), s.copies(what)),
-		LogicalSize: logical, PhysicalSize: len(data), Compression: compression,
-		ChecksumKind: s.kind, Type: what.typ, Level: what.level,
-		Birth: birth, Fill: what.fill, Checksum: s.kind.Sum(data),
+		LogicalSize: len(data), PhysicalSize: len(st.data), Compression: ondisk.CompressionOff,
+		Type: what.typ, Level: what.level, Birth: birth, Fill: what.fill,
 	}
-	p.place(&b, data)
+	if st.packed {
+		b.Compression = p.metadata.compression
+	}
+	if st.embedded {
+		b.Embedded = bytes.Clone(st.data)
+	} else {
+		b.Addresses = p.space.take(len(st.data), s.copies(what))
+		b.ChecksumKind, b.Checksum = s.kind, s.kind.Sum(st.data)
+		p.place(&b, st.data)
+	}
 	s.space.Count(&b)
 	return b
 }

@@ -17,11 +17,9 @@ func newPacker(how packing) *packer {
 	return &packer{ashift: how.ashift, encoder: how.compression.Encoder(how.level)}
 }
 
-// pack returns a block compressed, padded to whole units of allocation. It is
-// valid until the next call. It is false if that does not save an eighth, or
-// nothing of what is allocated: the rules of OpenZFS (zio_compress_data,
-// zio_write_compress).
-func (p *packer) pack(data []byte) ([]byte, bool) {
+// compress returns a block compressed, valid until the next call. It is false if that
+// does not save an eighth (zio_compress_data).
+func (p *packer) compress(data []byte) ([]byte, bool) {
 	if p.encoder == nil {
 		return nil, false
 	}
@@ -29,16 +27,50 @@ func (p *packer) pack(data []byte) ([]byte, bool) {
 		p.buffer = make([]byte, len(data))
 	}
 	n, ok := p.encoder.Encode(p.buffer[:len(data)-len(data)/8], data)
-	if !ok {
-		return nil, false
-	}
-	unit := 1 << p.ashift
-	size := (n + unit - 1) &^ (unit - 1)
-	if size >= len(data) {
+	return p.buffer[:n], ok
+}
+
+// pad pads what [packer.compress] returned for a block of so many bytes to whole
+// units of allocation. It is false if that saves nothing of what is allocated
+// (zio_write_compress).
+func (p *packer) pad(packed []byte, logical int) ([]byte, bool) {
+	n := len(packed)
+	size := roundUp(n, 1<<p.ashift)
+	if size >= logical {
 		return nil, false
 	}
 	clear(p.buffer[n:size])
 	return p.buffer[:size], true
+}
+
+// pack returns a block compressed and padded, if that is worth it.
+func (p *packer) pack(data []byte) ([]byte, bool) {
+	packed, ok := p.compress(data)
+	if !ok {
+		return nil, false
+	}
+	return p.pad(packed, len(data))
+}
+
+// stored is a block as it lies in the pool, or embedded in the pointer to it.
+type stored struct {
+	data             []byte
+	packed, embedded bool
+}
+
+// store returns how a block is stored, valid until the next call. Embedded are blocks
+// that compress to the size of a block pointer, if mayEmbed says so.
+func (p *packer) store(data []byte, mayEmbed bool) stored {
+	packed, ok := p.compress(data)
+	if ok && mayEmbed && len(packed) <= ondisk.MaxEmbedded {
+		return stored{packed, true, true}
+	}
+	if ok {
+		if packed, ok = p.pad(packed, len(data)); ok {
+			return stored{packed, true, false}
+		}
+	}
+	return stored{data, false, false}
 }
 
 // isZero reports whether a block is all zeros.

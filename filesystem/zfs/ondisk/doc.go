@@ -71,6 +71,10 @@ const (
 	TypeZAP Type = 0xc4
 )
 
+// HasFill reports whether pointers to blocks of the type count what is in the blocks,
+// which are never embedded therefore (DMU_OT_HAS_FILL).
+func (t Type) HasFill() bool { return t == TypeDNode || t == TypeObjset }
+
 // IsMetadata reports whether blocks of an object of the type are metadata, whose
 // uncompressed size counts as its compressed one (DMU_OT_IS_METADATA).
 func (t Type) IsMetadata() bool { return t != TypeFileContents }

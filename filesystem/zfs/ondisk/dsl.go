@@ -38,15 +38,19 @@ func (s *Space) Add(t Space) {
 	s.Uncompressed += t.Uncompressed
 }
 
-// Count adds a block.
+// Count adds a block. An embedded one has no size in the pool (BP_GET_PSIZE).
 func (s *Space) Count(b *BlockPointer) {
 	if b.IsHole() {
 		return
 	}
+	physical := int64(b.PhysicalSize)
+	if b.Embedded != nil {
+		physical = 0
+	}
 	s.Allocated += b.AllocatedSize()
-	s.Compressed += int64(b.PhysicalSize)
+	s.Compressed += physical
 	if b.Level > 0 || b.Type.IsMetadata() {
-		s.Uncompressed += int64(b.PhysicalSize)
+		s.Uncompressed += physical
 	} else {
 		s.Uncompressed += int64(b.LogicalSize)
 	}

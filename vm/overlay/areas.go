@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -27,6 +26,16 @@ type Areas struct {
 	Active   int    // the partition that was made active, 0 if none was
 }
 
+// PlaceError is why what an installer has made works on no disk but the one that it
+// wrote to.
+type PlaceError struct{ Reason string }
+
+func (e *PlaceError) Error() string { return e.Reason }
+
+func placeError(format string, args ...any) error {
+	return &PlaceError{fmt.Sprintf(format, args...)}
+}
+
 const (
 	sector       = partition.SectorSize
 	bootCodeSize = 440 // in front of the disk signature and the table
@@ -40,8 +49,8 @@ const (
 )
 
 // ReadAreas compares a disk with what it was. What cannot be carried over to a disk
-// that is planned again is an error: a changed partition table, programs in the boot
-// sectors of file systems, and lists of blocks in one.
+// that is planned again is a [PlaceError]: a changed partition table, programs in the
+// boot sectors of file systems, and lists of blocks in one.
 func ReadAreas(before, after io.ReaderAt, t *partition.Table) (*Areas, error) {
 	result := &Areas{}
 	if err := result.firstSector(before, after, t); err != nil {
@@ -58,7 +67,7 @@ func ReadAreas(before, after io.ReaderAt, t *partition.Table) (*Areas, error) {
 		if areas, err := changed(before, after, run.Start*sector, run.Sectors*sector); err != nil {
 			return nil, err
 		} else if len(areas) > 0 {
-			return nil, fmt.Errorf("the installer has changed the partition table, at byte %d", areas[0].Offset)
+			return nil, placeError("the installer has changed the partition table, at byte %d", areas[0].Offset)
 		}
 	}
 	for _, p := range t.Partitions {
@@ -74,7 +83,7 @@ func ReadAreas(before, after io.ReaderAt, t *partition.Table) (*Areas, error) {
 			return nil, err
 		}
 		if len(areas) > 0 {
-			return nil, fmt.Errorf("the installer has put a program into the boot sector of partition %d, which finds its files by their blocks", p.Number)
+			return nil, placeError("the installer has put a program into the boot sector of partition %d, which finds its files by their blocks", p.Number)
 		}
 	}
 	return result, result.checkBlockLists(t)
@@ -138,7 +147,7 @@ func (a *Areas) firstSector(before, after io.ReaderAt, t *partition.Table) error
 		}
 	}
 	if !bytes.Equal(was[bootCodeSize:], is[bootCodeSize:]) {
-		return errors.New("the installer has changed the partition table in the first sector")
+		return placeError("the installer has changed the partition table in the first sector")
 	}
 	return nil
 }
@@ -187,11 +196,20 @@ const (
 // grubMagic is what diskboot.img and boot.img of GRUB both have as text.
 var grubMagic = []byte("GRUB ")
 
+// LILO says so in the first sector, and reads nothing but lists of blocks.
+const liloOffset, liloMagic = 6, "LILO"
+
 // checkBlockLists refuses a boot sector that reads blocks of a file system: they are
-// elsewhere on a disk that is planned again. It knows those of GRUB; other loaders
-// have theirs in boot sectors of file systems.
+// elsewhere on a disk that is planned again. It knows those of GRUB and LILO; other
+// loaders have theirs in boot sectors of file systems.
 func (a *Areas) checkBlockLists(t *partition.Table) error {
-	if a.BootCode == nil || !bytes.Contains(a.BootCode, grubMagic) {
+	if a.BootCode == nil {
+		return nil
+	}
+	if bytes.HasPrefix(a.BootCode[liloOffset:], []byte(liloMagic)) {
+		return placeError("the boot loader is LILO, which finds its files by their blocks: it would not find them on a disk whose files lie elsewhere")
+	}
+	if !bytes.Contains(a.BootCode, grubMagic) {
 		return nil
 	}
 	first := int64(binary.LittleEndian.Uint64(a.BootCode[grubKernelSector:]))
@@ -215,7 +233,7 @@ func (a *Areas) checkBlockLists(t *partition.Table) error {
 }
 
 func blockListError(partition int, sector int64) error {
-	return fmt.Errorf("the boot loader starts from block %d, in the file system of partition %d: it would not find it on a disk whose files lie elsewhere", sector, partition)
+	return placeError("the boot loader starts from block %d, in the file system of partition %d: it would not find it on a disk whose files lie elsewhere", sector, partition)
 }
 
 // sectorAt returns a sector that was embedded, or nil.

@@ -3,6 +3,7 @@ package overlay
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 
@@ -67,6 +68,7 @@ func TestAreas(t *testing.T) {
 		{"backup changed", partition.EFI, func(b []byte, _ []partition.Partition) { b[len(b)-1]++ }, nil, "partition table"},
 		{"block of a file", partition.Legacy, func(b []byte, p []partition.Partition) { grub(b, p[0].Start+100, p[0].Start+101) }, nil, "starts from block 2148, in the file system of partition 1"},
 		{"blocks of a file", partition.Legacy, func(b []byte, p []partition.Partition) { grub(b, 1, p[0].Start+9) }, nil, "starts from block 2057"},
+		{"LILO", partition.Legacy, func(b []byte, _ []partition.Partition) { copy(b, "\xfa\xeb\x21\x01\xb4\x01LILO") }, nil, "LILO"},
 		{"boot sector of a file system", partition.Legacy, func(b []byte, p []partition.Partition) { b[p[0].Start*sector+600] = 1 }, nil, "boot sector of partition 1"},
 		{"files", partition.Legacy, func(b []byte, p []partition.Partition) { b[p[0].Start*sector+5000] = 1 }, &Areas{}, ""},
 	} {
@@ -76,7 +78,8 @@ func TestAreas(t *testing.T) {
 			c.change(after, table.Partitions)
 			got, err := ReadAreas(bytes.NewReader(before), bytes.NewReader(after), table)
 			if c.err != "" {
-				if err == nil || !strings.Contains(err.Error(), c.err) {
+				var place *PlaceError
+				if !errors.As(err, &place) || !strings.Contains(err.Error(), c.err) {
 					t.Fatalf("error is %v, want %q", err, c.err)
 				}
 				return

@@ -83,8 +83,9 @@ func (p *pool) metaObjset(systems []*fileSystem) (root ondisk.BlockPointer, meta
 	meta := m.space
 	meta.Add(r.space)
 	m.directories(n, meta)
+	p.needed = n.datasets[0].used.Allocated
 	// What does not fit has its addresses behind the end of the device.
-	if err := errors.Join(m.err, p.check(p.space, n.datasets[0].used.Allocated)); err != nil {
+	if err := errors.Join(m.err, p.check(p.space, p.needed)); err != nil {
 		return root, 0, err
 	}
 	m.spaceMaps(r, metaslabArray)

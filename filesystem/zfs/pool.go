@@ -24,6 +24,7 @@ type Stats struct {
 	Size      int64 // what `zpool list` shows: that of all metaslabs
 	Allocated int64
 	Slop      int64 // of the rest, what ZFS keeps free
+	BlockSize int64 // the smallest
 	Objects   int64 // of file systems: files, directories, and five of their own
 }
 
@@ -44,16 +45,7 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.packer = newPacker(p.metadata)
-	p.space = newSpace(p.geometry, p.ashift)
-	objects := int64(0)
-	for _, fs := range systems {
-		if err := p.writeFileSystem(ctx, fs); err != nil {
-			return nil, err
-		}
-		objects += int64(fs.pointer.Fill)
-	}
-	rootPointer, config, err := p.metaObjset(systems)
+	rootPointer, config, err := p.write(ctx, systems)
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +56,49 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects := int64(0)
+	for _, fs := range systems {
+		objects += int64(fs.pointer.Fill)
+	}
 	return &Pool{
 		disk:  disk,
-		stats: Stats{Size: p.usable(), Allocated: p.space.allocated(), Slop: p.slop(), Objects: objects},
+		stats: Stats{Size: p.usable(), Allocated: p.space.allocated(), Slop: p.slop(), BlockSize: 1 << p.ashift, Objects: objects},
 		guid:  p.poolGUID(),
 	}, nil
+}
+
+// SmallestSize returns the size of a device that has room for the trees even if
+// nothing in them could be compressed, and of whose pool a share stays free beside
+// what ZFS keeps for itself. It reads no file, and does not ask for the size in opts.
+func SmallestSize(ctx context.Context, root *tree.Inode, opts Options, freePercent int) (int64, error) {
+	opts.Size = MaxSize
+	p, systems, err := prepare(root, opts)
+	if err != nil {
+		return 0, err
+	}
+	p.assume = true
+	if _, _, err := p.write(ctx, systems); err != nil {
+		return 0, err
+	}
+	needed := p.needed*100/(100-int64(freePercent)) + p.needed/assumedShare
+	return newGeometry(MinSize).enlarged(needed, p.ashift).device, nil
+}
+
+// assumedShare is what part of what was assumed a pool takes more at most, since
+// pointers to blocks that are compressed are less alike.
+const assumedShare = 100
+
+// write writes the file systems and the MOS. It returns the pointer to that, and the
+// object of the array of metaslabs.
+func (p *pool) write(ctx context.Context, systems []*fileSystem) (root ondisk.BlockPointer, metaslabArray uint64, err error) {
+	p.packer = newPacker(p.metadata)
+	p.space = newSpace(p.geometry, p.ashift)
+	for _, fs := range systems {
+		if err := p.writeFileSystem(ctx, fs); err != nil {
+			return root, 0, err
+		}
+	}
+	return p.metaObjset(systems)
 }
 
 // Check says what is wrong with the options, whatever the files are.
@@ -110,6 +140,11 @@ type pool struct {
 	space    *space
 	disk     diskmap.Builder
 	packer   *packer // of metadata
+
+	// assume says that files are not read but taken for something that does not
+	// compress; needed is how many bytes all datasets take or reserve.
+	assume bool
+	needed int64
 
 	indirects [][]byte // buffers of indirect blocks that are not in use
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"diskwright/tree"
 )
 
 // Copies lie in different metaslabs, and those of one number one behind the other.
@@ -93,5 +95,40 @@ func TestMissing(t *testing.T) {
 				t.Errorf("%d bytes are free of a device of %d bytes", free, opts.Size)
 			}
 		})
+	}
+}
+
+// A pool fits a device of the size that is said before anything is read, and no less
+// is said than what cannot be compressed takes.
+func TestSmallestSize(t *testing.T) {
+	root := everything(t)
+	noises := dir()
+	for i := range 3000 {
+		noises.SetChild(fmt.Sprint(i), file(noise(int64(i)*100)))
+	}
+	closed := dir()
+	closed.SetChild("f", file(unreadable{}))
+	if _, err := SmallestSize(t.Context(), closed, testOptions(0), 10); err != nil {
+		t.Error(err)
+	}
+	for i, test := range []struct {
+		ashift string
+		root   *tree.Inode
+	}{{"12", root}, {"9", noises}, {"13", noises}, {"12", dir()}} {
+		opts := testOptions(0)
+		opts.PoolProperties["ashift"] = test.ashift
+		opts.Properties["compression"] = "lz4"
+		opts.Datasets = []Dataset{{Name: "a", Root: test.root, Properties: map[string]string{"copies": "2"}}}
+		size, err := SmallestSize(t.Context(), dir(), opts, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		more, err := SmallestSize(t.Context(), dir(), opts, 50)
+		if err != nil || more < size || more > max(3*size, 300*mib) {
+			t.Errorf("%d: with half of it free %d instead of %d: %v", i, more, size, err)
+		}
+		opts.Size = size
+		stats := plan(t, dir(), opts).Stats()
+		t.Logf("%d: %d bytes of %d and %d for a device of %d bytes", i, stats.Allocated, stats.Size, stats.Slop, size)
 	}
 }

@@ -11,6 +11,7 @@ import (
 const (
 	TypeFAT  = "vfat"
 	TypeExt4 = "ext4"
+	TypeZFS  = "zfs"
 )
 
 // Disk is what loaders know of the disk that they are installed on.
@@ -41,6 +42,16 @@ type FileSystem struct {
 
 // Layout returns the layout of the disk.
 func (d *Disk) Layout() partition.Layout { return d.Table.Layout }
+
+// Parameter returns the parameter that the layout comes from, and its value, for
+// errors.
+func (d *Disk) Parameter() string {
+	switch d.Layout() {
+	case partition.ZFSBoot, partition.ZFSSingle:
+		return "builder zfs"
+	}
+	return "partitionTableType " + string(d.Layout())
+}
 
 // At returns the file system that has the absolute path name, and the path
 // within it: at least "/".
@@ -78,7 +89,7 @@ func (d *Disk) ByRole(role partition.Role) (partition.Partition, bool) {
 func (d *Disk) ESP(option string) (partition.Partition, error) {
 	esp, ok := d.ByRole(partition.ESP)
 	if !ok {
-		return esp, fmt.Errorf("%s: partitionTableType %s has no EFI system partition: want efi, efixbootldr or hybrid", option, d.Layout())
+		return esp, fmt.Errorf("%s: %s has no EFI system partition: want efi, efixbootldr or hybrid", option, d.Parameter())
 	}
 	return esp, nil
 }
@@ -91,7 +102,7 @@ func (d *Disk) CheckESP(option, mountPoint string) error {
 		return err
 	}
 	if esp.MountPoint != mountPoint {
-		return fmt.Errorf("%s is %q: partitionTableType %s has its EFI system partition at %s", option, mountPoint, d.Layout(), esp.MountPoint)
+		return fmt.Errorf("%s is %q: %s has its EFI system partition at %s", option, mountPoint, d.Parameter(), esp.MountPoint)
 	}
 	return nil
 }
@@ -106,7 +117,7 @@ func (d *Disk) CheckMounted(option, mountPoint string) error {
 	for _, fs := range d.FileSystems {
 		points = append(points, fs.MountPoint)
 	}
-	return fmt.Errorf("%s is %q: partitionTableType %s has file systems at %s only", option, mountPoint, d.Layout(), strings.Join(points, ", "))
+	return fmt.Errorf("%s is %q: %s has file systems at %s only", option, mountPoint, d.Parameter(), strings.Join(points, ", "))
 }
 
 // CheckDevice says what is wrong if the image's disk cannot take boot code. Any

@@ -15,6 +15,7 @@ import (
 	"diskwright/nixos"
 	"diskwright/nixstore"
 	"diskwright/partition"
+	"diskwright/spec"
 
 	"github.com/google/uuid"
 )
@@ -29,8 +30,8 @@ var loaders = map[string]func(context.Context, *boot.Request) (*boot.Installatio
 }
 
 // installBootLoader adds the boot loader's files to the tree, and takes note of
-// what else it puts on the disk.
-func (p *planner) installBootLoader(ctx context.Context) error {
+// what else it puts on the disk, which is as diskFor says.
+func (p *planner) installBootLoader(ctx context.Context, diskFor func(*boot.Settings) (*boot.Disk, error)) error {
 	if !p.spec.InstallsBootLoader() {
 		return nil
 	}
@@ -43,7 +44,7 @@ func (p *planner) installBootLoader(ctx context.Context) error {
 		p.note("%s: the system has no boot loader that could be installed", p.spec.Called("installBootLoader"))
 		return nil
 	}
-	disk, err := p.bootDisk()
+	disk, err := diskFor(settings)
 	if err != nil {
 		return err
 	}
@@ -77,8 +78,8 @@ func (p *planner) fatMounts(disk *boot.Disk, files boot.Files) (points []string,
 		}
 		_, real, err := files.Lookup(fs.MountPoint)
 		if err == nil && real != fs.MountPoint {
-			return nil, fmt.Errorf("%s: %s has a partition on %s, which is a symbolic link to %q in the image: want a directory",
-				p.spec.Called("partitionTableType"), p.request.Layout, fs.MountPoint, real)
+			return nil, fmt.Errorf("%s has a partition on %s, which is a symbolic link to %q in the image: want a directory",
+				p.layoutAsGiven(), fs.MountPoint, real)
 		}
 		points = append(points, fs.MountPoint)
 	}
@@ -98,8 +99,17 @@ func (p *planner) bootSettings(ctx context.Context) (*boot.Settings, error) {
 	return nixos.ReadBootLoader(ctx, store, nixstore.Path(p.report.System.Toplevel))
 }
 
+// layoutAsGiven names the parameter that says which partitions there are, and its
+// value.
+func (p *planner) layoutAsGiven() string {
+	if p.spec.Builder == spec.BuilderZFS {
+		return fmt.Sprintf("%s: %s", p.spec.Called("builder"), p.spec.Builder)
+	}
+	return fmt.Sprintf("%s: %s", p.spec.Called("partitionTableType"), p.request.Layout)
+}
+
 // bootDisk returns what boot loaders know of the disk before its size is known.
-func (p *planner) bootDisk() (*boot.Disk, error) {
+func (p *planner) bootDisk(*boot.Settings) (*boot.Disk, error) {
 	table, err := p.smallestTable()
 	if err != nil {
 		return nil, err
@@ -117,16 +127,21 @@ func (p *planner) bootDisk() (*boot.Disk, error) {
 				Label:      opts.Label,
 			})
 		case hasFAT(part):
-			disk.FileSystems = append(disk.FileSystems, boot.FileSystem{
-				MountPoint: part.MountPoint,
-				Partition:  part.Number,
-				Type:       boot.TypeFAT,
-				UUID:       volumeName(p.volumeID(table, part)),
-				Label:      part.Label,
-			})
+			disk.FileSystems = append(disk.FileSystems, p.bootFAT(table, part))
 		}
 	}
 	return disk, nil
+}
+
+// bootFAT returns what boot loaders know of the file system of a boot partition.
+func (p *planner) bootFAT(table *partition.Table, part partition.Partition) boot.FileSystem {
+	return boot.FileSystem{
+		MountPoint: part.MountPoint,
+		Partition:  part.Number,
+		Type:       boot.TypeFAT,
+		UUID:       volumeName(p.volumeID(table, part)),
+		Label:      part.Label,
+	}
 }
 
 // embed puts the boot loader's code onto the disk.

@@ -1,15 +1,19 @@
 // Package builder turns a spec into finished outputs. It is the only package
 // that knows all the others.
 //
-//	spec ──► tree ──► plan ──► disk map ──► encoder ──► files
+//	spec ──► tree ──► plan ──► disk maps ──► encoder ──► files
 //	           │        │
-//	           │        └ the layout, one tree for each file system
+//	           │        └ the layouts, one tree for each file system
 //	           └ root, contents, a NixOS system, configFile
 //
-// [New] does everything up to the disk map: it reads the metadata of the
-// sources, lays out the disk, plans each file system, and reads no content but
-// of a NixOS system what it needs to know. What it returns knows every byte of
-// the disk; [Build.WriteDir] and [Build.Stream] write them, any number of times.
+// [New] does everything up to the disk maps: it reads the metadata of the
+// sources, lays out the disks, plans each file system, and reads no content but
+// of a NixOS system what it needs to know, and for a ZFS pool all, to sum it. What
+// it returns knows every byte of the disks; [Build.WriteDir] and [Build.Stream]
+// write them, any number of times.
+//
+// Most builds have one disk. The builder zfs has two, a boot disk and a root disk:
+// whatever there is for each disk is in the order of [Report.All].
 package builder
 
 import (
@@ -59,9 +63,9 @@ type Build struct {
 	Report Report
 
 	spec     *spec.Spec
-	disk     *diskmap.Map
+	disks    []*diskmap.Map
 	format   *format.Encoder
-	identify identity // of the disk and of what is around it
+	identify identity // of the disks and of what is around them
 	// efiVars is the file with the firmware's variables, nil if there is none.
 	efiVars []byte
 	opts    Options
@@ -93,6 +97,7 @@ func (b *Build) plan(ctx context.Context) error {
 		return err
 	}
 	p := newPlanner(b.spec, b.format, sources, b.Report)
+	p.workers = b.opts.Workers
 	switch {
 	case !b.spec.InstallsInVM():
 		return b.planDisk(ctx, p)
@@ -104,16 +109,18 @@ func (b *Build) plan(ctx context.Context) error {
 	}
 }
 
-// planDisk plans the disk of a planner.
+// planDisk plans the disks of a planner.
 func (b *Build) planDisk(ctx context.Context, p *planner) error {
 	progress.Phase(b.opts.Progress, "planning", 0)
 	var err error
-	b.disk, err = await(ctx, func() (*diskmap.Map, error) { return p.plan(ctx) })
+	b.disks, err = await(ctx, func() ([]*diskmap.Map, error) { return p.plan(ctx) })
 	if err != nil {
 		return err
 	}
 	b.Report, b.efiVars, b.identify = p.report, p.efiVars, p.identify
-	b.Report.DataBytes = b.disk.DataSize()
+	for i, d := range b.Report.All() {
+		d.DataBytes = b.disks[i].DataSize()
+	}
 	return nil
 }
 
@@ -146,8 +153,11 @@ func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 }
 
-// Map returns the disk.
-func (b *Build) Map() *diskmap.Map { return b.disk }
+// Map returns the disk, or if there are several the one with the root file system.
+func (b *Build) Map() *diskmap.Map { return b.disks[len(b.disks)-1] }
+
+// Maps returns the disks.
+func (b *Build) Maps() []*diskmap.Map { return b.disks }
 
 // Close gives back what the build holds: open tars and the spool.
 func (b *Build) Close() error {

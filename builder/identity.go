@@ -25,6 +25,15 @@ const (
 	roleCsumSeed    = "ext4-checksum-seed"
 )
 
+// disk returns the identifiers of a disk with a role, which differ between the disks
+// of a build. Those of the root disk are the build's own.
+func (id identity) disk(role string) identity {
+	if role == "" || role == spec.RoleRoot {
+		return id
+	}
+	return func(of string) uuid.UUID { return id(role + " disk: " + of) }
+}
+
 // identityOf returns the identifiers of what s asks for.
 func identityOf(s *spec.Spec) identity {
 	if !s.Deterministic {

@@ -90,7 +90,7 @@ func (b *Build) planFileSystem(ctx context.Context, m Maker) error {
 	}
 	progress.Phase(b.opts.Progress, "planning", 0)
 	var info FileSystem
-	b.disk, err = await(ctx, func() (*diskmap.Map, error) {
+	disk, err := await(ctx, func() (*diskmap.Map, error) {
 		disk, about, err := m.make(ctx, b, sources.root)
 		info = about
 		return disk, err
@@ -98,22 +98,23 @@ func (b *Build) planFileSystem(ctx context.Context, m Maker) error {
 	if err != nil {
 		return err
 	}
-	size, err := b.format.DiskSize(b.disk.Size())
+	b.disks = []*diskmap.Map{disk}
+	size, err := b.format.DiskSize(disk.Size())
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.spec.Called("format"), err)
 	}
-	if size != b.disk.Size() {
-		b.Report.Notes = append(b.Report.Notes, fmt.Sprintf("%s: the file system of %d bytes lies at the beginning of a disk of %d in this format", b.spec.Called("format"), b.disk.Size(), size))
+	if size != disk.Size() {
+		b.Report.Notes = append(b.Report.Notes, fmt.Sprintf("%s: the file system of %d bytes lies at the beginning of a disk of %d in this format", b.spec.Called("format"), disk.Size(), size))
 	}
 	seconds, _ := b.spec.Epoch()
 	r := &b.Report
 	r.Format, r.DiskSizeMode = b.spec.Format, m.size().String()
-	r.DiskSize, r.DataBytes = size, b.disk.DataSize()
+	r.DiskSize, r.DataBytes = size, disk.DataSize()
 	r.Epoch, r.Deterministic, r.Seed = seconds, b.spec.Deterministic, b.spec.SeedUUID().String()
 	if r.Table.Scheme == "" {
 		r.Table = partition.Table{
 			Layout: partition.None, Scheme: partition.Unpartitioned, SectorSize: partition.SectorSize, DiskSize: size,
-			Partitions: []partition.Partition{{Role: partition.Root, Sectors: b.disk.Size() / partition.SectorSize}},
+			Partitions: []partition.Partition{{Role: partition.Root, Sectors: disk.Size() / partition.SectorSize}},
 		}
 	}
 	r.FileSystems = []FileSystem{info}
@@ -144,8 +145,8 @@ func (b *Build) WriteFile(ctx context.Context, path string) error {
 	}
 	o := &output{build: b}
 	b.Report.File = filepath.Base(path)
-	progress.Phase(b.opts.Progress, "writing", b.disk.DataSize())
-	return o.write(path, func(f *os.File) error { return b.encoder(filepath.Dir(path)).Write(ctx, b.disk, f) })
+	progress.Phase(b.opts.Progress, "writing", b.Map().DataSize())
+	return o.write(path, func(f *os.File) error { return b.encoder(filepath.Dir(path), "").Write(ctx, b.Map(), f) })
 }
 
 // sizeError says of a tree that does not fit which flag is to be changed.

@@ -22,8 +22,9 @@ func (b *Build) Stream(ctx context.Context, w io.Writer) error {
 	if name := b.spec.NeedsDirectory(); name != "" {
 		return fmt.Errorf("%s: there is no output directory when the image is written to a stream", b.spec.Called(name))
 	}
-	progress.Phase(b.opts.Progress, "writing", b.disk.Size())
-	return b.encoder("").WriteStream(ctx, b.disk, w)
+	disk := b.Map()
+	progress.Phase(b.opts.Progress, "writing", disk.Size())
+	return b.encoder("", b.Report.Disk.Role).WriteStream(ctx, disk, w)
 }
 
 // WriteDir writes the image and what belongs to it into the directory dir,
@@ -44,7 +45,7 @@ func (b *Build) WriteDir(ctx context.Context, dir string) (files []string, err e
 	if o.absolute, err = filepath.Abs(o.dir); err != nil {
 		return nil, err
 	}
-	if err := o.writeImage(ctx); err != nil {
+	if err := o.writeImages(ctx); err != nil {
 		return nil, err
 	}
 	if err := o.writeEFIVars(); err != nil {
@@ -72,27 +73,36 @@ type output struct {
 	dir      string   // as it was given
 	absolute string   // what scripts and Hydra know it by
 	made     []string // directories that had to be made, the deepest first
-	image    string   // in dir
 	efiVars  string   // in absolute; empty if there is none
 	files    []string // complete
 	scripted bool     // a script has begun, which may have put anything there
 }
 
-// writeImage writes the image.
-func (o *output) writeImage(ctx context.Context) error {
+// writeImages writes the image of each disk.
+func (o *output) writeImages(ctx context.Context) error {
 	b := o.build
-	o.image = filepath.Join(o.dir, b.Report.File)
-	progress.Phase(b.opts.Progress, "writing", b.disk.DataSize())
-	return o.write(o.image, func(f *os.File) error { return b.encoder(o.dir).Write(ctx, b.disk, f) })
+	total := int64(0)
+	for _, d := range b.Report.All() {
+		total += d.DataBytes
+	}
+	progress.Phase(b.opts.Progress, "writing", total)
+	for i, d := range b.Report.All() {
+		encoder := b.encoder(o.dir, d.Role)
+		err := o.write(filepath.Join(o.dir, d.File), func(f *os.File) error { return encoder.Write(ctx, b.disks[i], f) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// encoder returns what writes the disk in the format that was asked for. Dir is
-// where what it has to write twice goes in between.
-func (b *Build) encoder(dir string) *format.Encoder {
+// encoder returns what writes the disk with a role in the format that was asked for.
+// Dir is where what it has to write twice goes in between.
+func (b *Build) encoder(dir, role string) *format.Encoder {
 	return b.format.With(block.Options{
 		Workers:  b.opts.Workers,
 		Progress: progress.Adder(b.opts.Progress),
-		Identify: b.identify,
+		Identify: b.identify.disk(role),
 		Time:     time.Unix(b.Report.Epoch, 0),
 	}, dir)
 }
@@ -100,7 +110,7 @@ func (b *Build) encoder(dir string) *format.Encoder {
 // hydraBuildProducts is where Hydra looks for what a build has made.
 const hydraBuildProducts = "nix-support/hydra-build-products"
 
-// writeHydraBuildProducts tells Hydra of the image, in the words of the
+// writeHydraBuildProducts tells Hydra of the images, in the words of the
 // reference.
 func (o *output) writeHydraBuildProducts() error {
 	path := filepath.Join(o.dir, hydraBuildProducts)
@@ -110,8 +120,13 @@ func (o *output) writeHydraBuildProducts() error {
 		return err
 	}
 	return o.write(path, func(f *os.File) error {
-		_, err := fmt.Fprintf(f, "file %s-image %s\n", o.build.spec.HydraFormat(), filepath.Join(o.absolute, o.build.Report.File))
-		return err
+		for _, d := range o.build.Report.All() {
+			_, err := fmt.Fprintf(f, "file %s-image %s\n", o.build.spec.HydraFormat(), filepath.Join(o.absolute, d.File))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -23,10 +23,11 @@ import (
 // ext4Block is the size of a block of every ext4 file system that is made.
 const ext4Block = 4096
 
-// planner lays one disk out.
+// planner lays the disks out: one (planDisk), or those of a pool (planPool).
 type planner struct {
 	spec     *spec.Spec
 	encoder  *format.Encoder
+	workers  int
 	identify identity
 	epoch    tree.Time
 
@@ -50,7 +51,7 @@ type planner struct {
 // with the sources.
 func newPlanner(s *spec.Spec, encoder *format.Encoder, src *sources, report Report) *planner {
 	seconds, _ := s.Epoch()
-	report.File, report.Format = s.Filename(spec.RoleRoot), s.Format
+	report.Format = s.Format
 	report.Epoch, report.Deterministic = seconds, s.Deterministic
 	report.Seed = s.SeedUUID().String()
 	p := &planner{
@@ -66,8 +67,18 @@ func newPlanner(s *spec.Spec, encoder *format.Encoder, src *sources, report Repo
 	return p
 }
 
-// plan returns the disk. Once ctx is done it soon gives up.
-func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
+// plan returns the disks. Once ctx is done it soon gives up.
+func (p *planner) plan(ctx context.Context) ([]*diskmap.Map, error) {
+	if p.spec.Builder == spec.BuilderZFS {
+		return p.planPool(ctx)
+	}
+	disk, err := p.planDisk(ctx)
+	return []*diskmap.Map{disk}, err
+}
+
+// planDisk returns the disk of the builder disk.
+func (p *planner) planDisk(ctx context.Context) (*diskmap.Map, error) {
+	p.report.File = p.spec.Filename(spec.RoleRoot)
 	if err := p.makeRequest(); err != nil {
 		return nil, err
 	}
@@ -104,10 +115,11 @@ func (p *planner) plan(ctx context.Context) (*diskmap.Map, error) {
 			p.reportRoot(table, part, root)
 			parts[part.Number] = root.Map()
 		case p.boots[part.MountPoint] != nil:
-			m, err := p.planFAT(table, part)
+			m, about, err := p.planFAT(table, part)
 			if err != nil {
 				return nil, err
 			}
+			p.report.FileSystems = append(p.report.FileSystems, about)
 			parts[part.Number] = m
 		}
 	}
@@ -156,7 +168,7 @@ func (p *planner) finishTree(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.installBootLoader(ctx); err != nil {
+		if err := p.installBootLoader(ctx, p.bootDisk); err != nil {
 			return err
 		}
 		after, err := p.rootUsage()
@@ -448,7 +460,7 @@ func (p *planner) rootOptions(size int64) ext4.Options {
 }
 
 // planFAT plans and describes the file system of a boot partition.
-func (p *planner) planFAT(table *partition.Table, part partition.Partition) (*diskmap.Map, error) {
+func (p *planner) planFAT(table *partition.Table, part partition.Partition) (*diskmap.Map, FileSystem, error) {
 	fs, err := fat.New(p.boots[part.MountPoint], fat.Options{
 		Label:         part.Label,
 		VolumeID:      p.volumeID(table, part),
@@ -457,12 +469,12 @@ func (p *planner) planFAT(table *partition.Table, part partition.Partition) (*di
 		Time:          p.epoch,
 	})
 	if err != nil {
-		return nil, p.fatError(part, err)
+		return nil, FileSystem{}, p.fatError(table, part, err)
 	}
 	about := aboutFAT(fs.Info())
 	about.Partition, about.MountPoint = part.Number, part.MountPoint
-	p.report.FileSystems = append(p.report.FileSystems, about)
-	return fs.Map()
+	m, err := fs.Map()
+	return m, about, err
 }
 
 // aboutFAT describes a FAT file system.
@@ -480,7 +492,7 @@ func aboutFAT(info fat.Info) FileSystem {
 
 // fatError names the mount point, and the bootSize that would do for files
 // that do not fit.
-func (p *planner) fatError(part partition.Partition, err error) error {
+func (p *planner) fatError(table *partition.Table, part partition.Partition, err error) error {
 	var space *fat.SpaceError
 	fixed := part.Role == partition.ESP && p.request.Layout == partition.EFIXBOOTLDR
 	if !errors.As(err, &space) || space.Smallest == 0 || fixed || p.request.Compat == partition.Older {
@@ -489,6 +501,12 @@ func (p *planner) fatError(part partition.Partition, err error) error {
 	// bootSize is where the partition ends, less the MiB that rounding adds.
 	end := roundUp(part.Start*partition.SectorSize+space.Smallest, mebibyte)
 	name := p.spec.Called("bootSize")
+	switch table.Layout {
+	case partition.ZFSBoot: // the size of the disk, which has a MiB behind the FAT
+		return fmt.Errorf("%s: %s is too small: %w; %s %d would do", name, part.MountPoint, err, name, end/mebibyte+1)
+	case partition.ZFSSingle:
+		return fmt.Errorf("%s: %s is too small: %w; %s %d would do", name, part.MountPoint, err, name, end/mebibyte)
+	}
 	return fmt.Errorf("%s: %s is too small: %w; %s %dM would do", name, part.MountPoint, err, name, end/mebibyte-1)
 }
 

@@ -20,7 +20,8 @@ const scriptPatience = 5 * time.Second
 // there only for it.
 //
 // In the reference the script is the end of a derivation's: it has set -e, and
-// the variables out, diskImage and, with touchEFIVars, efiVars.
+// the variables out, diskImage and, with touchEFIVars, efiVars; that of the ZFS
+// builders out, bootDiskImage and rootDiskImage.
 func (o *output) runPostVM(ctx context.Context) error {
 	o.scripted = true
 	b := o.build
@@ -32,11 +33,16 @@ func (o *output) runPostVM(ctx context.Context) error {
 	defer os.RemoveAll(dir)
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-e", "-c", b.spec.PostVM)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(),
-		"out="+o.absolute,
-		"diskImage="+filepath.Join(o.absolute, b.Report.File),
-		"efiVars="+o.efiVars,
-	)
+	cmd.Env = append(os.Environ(), "out="+o.absolute, "efiVars="+o.efiVars)
+	for _, d := range b.Report.All() {
+		image := filepath.Join(o.absolute, d.File)
+		if d.Role != "" {
+			cmd.Env = append(cmd.Env, d.Role+"DiskImage="+image)
+		}
+		if len(b.Report.Disks) == 0 {
+			cmd.Env = append(cmd.Env, "diskImage="+image)
+		}
+	}
 	cmd.Stdout, cmd.Stderr = b.opts.ScriptOutput, b.opts.ScriptOutput
 	cmd.WaitDelay = scriptPatience
 	inGroup(cmd)

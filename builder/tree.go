@@ -61,10 +61,8 @@ func (b *Build) read(ctx context.Context) (*sources, error) {
 			return nil, err
 		}
 	}
-	if b.spec.ConfigFile != "" {
-		if err := putConfiguration(src.root, b.spec.ConfigFile, epoch); err != nil {
-			return nil, b.about("configFile", err)
-		}
+	if err := b.putConfiguration(src.root, epoch); err != nil {
+		return nil, b.about("configFile", err)
 	}
 	return src, nil
 }
@@ -117,10 +115,21 @@ func (b *Build) dirOptions() tree.DirOptions {
 	}
 }
 
-// putConfiguration puts the host's file at path where NixOS looks for its
-// configuration, as the reference's cp does: with the file's mode less the
-// usual umask, and a time of its own.
-func putConfiguration(root *tree.Inode, path string, epoch tree.Time) error {
+// putConfiguration puts the configuration to where NixOS looks for it: configFile if
+// there is one, and what the builder zfs makes of it and of the datasets.
+func (b *Build) putConfiguration(root *tree.Inode, epoch tree.Time) error {
+	switch {
+	case b.spec.Builder == spec.BuilderZFS:
+		return putZFSConfiguration(root, b.spec.Mounts(), b.spec.ConfigFile, epoch)
+	case b.spec.ConfigFile != "":
+		return putFile(root, b.spec.ConfigFile, epoch)
+	}
+	return nil
+}
+
+// putFile makes the host's file at path the configuration, as the reference's cp
+// does: with the file's mode less the usual umask, and a time of its own.
+func putFile(root *tree.Inode, path string, epoch tree.Time) error {
 	source, err := content.StatHostFile(path)
 	if err != nil {
 		return err

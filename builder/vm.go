@@ -150,7 +150,7 @@ func (b *Build) vmRequest(ctx context.Context, root *tree.Inode, first *planner)
 	r := &vm.Request{
 		Root:     root,
 		Toplevel: b.Report.System.Toplevel,
-		Disk:     b.disk,
+		Disk:     b.Map(),
 		Table:    &first.report.Table,
 		RootType: first.rootOptions(0).Kind.String(),
 		Links:    b.vmLinks(ctx, root),
@@ -218,7 +218,7 @@ func (b *Build) keepDisk(r *vm.Result) error {
 	if err != nil {
 		return err
 	}
-	b.disk, b.efiVars = disk, r.Variables
+	b.disks, b.efiVars = []*diskmap.Map{disk}, r.Variables
 	b.Report.DataBytes = disk.DataSize()
 	for n := range b.Report.FileSystems {
 		if err := b.Report.FileSystems[n].reread(disk, &b.Report.Table); err != nil {

@@ -139,8 +139,8 @@ func (m *mirror) check() error {
 		}
 	}
 	if _, ok := disk.ByRole(partition.BIOSBoot); disk.Table.Scheme == partition.GPT && !ok {
-		return fmt.Errorf("devices is %q: partitionTableType %s has no BIOS boot partition; want %q, or partitionTableType hybrid or legacy+gpt",
-			m.boot.Devices, disk.Layout(), boot.NoDevice)
+		return fmt.Errorf("devices is %q: %s has no BIOS boot partition; want %q, or partitionTableType hybrid or legacy+gpt",
+			m.boot.Devices, disk.Parameter(), boot.NoDevice)
 	}
 	return nil
 }
@@ -216,7 +216,7 @@ func (m *mirror) path(fs boot.FileSystem) (modules []string, device string, err 
 	case partition.GPT:
 		return append(modules, "part_gpt"), fmt.Sprintf("(,gpt%d)", fs.Partition), nil
 	}
-	return nil, "", fmt.Errorf("partitionTableType %s has no partition for GRUB's files", m.r.Disk.Layout())
+	return nil, "", fmt.Errorf("%s has no partition for GRUB's files", m.r.Disk.Parameter())
 }
 
 // installBIOS adds the platform of PCs with a BIOS, and what it embeds.

@@ -73,7 +73,7 @@ func (i *installer) mounts() error {
 	} else {
 		fs, ok := i.Disk.Mounted("/boot")
 		if !ok || fs.Type != boot.TypeFAT {
-			return fmt.Errorf("partitionTableType %s has no FAT at /boot, and limine reads nothing else: want legacy+boot, hybrid or efi", i.Disk.Layout())
+			return fmt.Errorf("%s has no FAT at /boot, and limine reads nothing else: want legacy+boot, hybrid or efi", i.Disk.Parameter())
 		}
 		i.mount = fs.MountPoint
 	}

@@ -61,9 +61,9 @@ func (i *installer) mounts() error {
 		i.boot = xbootldr.MountPoint
 	case wanted == nil:
 	case !has:
-		return fmt.Errorf("systemd-boot.xbootldrMountPoint is %q: partitionTableType %s has no such partition; want null, or efixbootldr", *wanted, i.Disk.Layout())
+		return fmt.Errorf("systemd-boot.xbootldrMountPoint is %q: %s has no such partition; want null, or efixbootldr", *wanted, i.Disk.Parameter())
 	case path.Clean(*wanted) != xbootldr.MountPoint:
-		return fmt.Errorf("systemd-boot.xbootldrMountPoint is %q: partitionTableType %s has that partition at %s", *wanted, i.Disk.Layout(), xbootldr.MountPoint)
+		return fmt.Errorf("systemd-boot.xbootldrMountPoint is %q: %s has that partition at %s", *wanted, i.Disk.Parameter(), xbootldr.MountPoint)
 	default:
 		i.boot = xbootldr.MountPoint
 	}

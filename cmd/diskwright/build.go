@@ -64,7 +64,8 @@ parameter is a flag, too, which replaces what SPEC says.
 
 The image goes into the directory DIR, which is made if it is missing, as BASENAME
 with the suffix of its format (.img, .qcow2, ...); a file of that name is replaced
-when the new one is complete. With -o - it goes to standard output, if the format
+when the new one is complete. The builder zfs makes two, BASENAME.boot and
+BASENAME.root. With -o - it goes to standard output, if the format
 can be written from front to back.
 ` + exitStatusHelp,
 		Example: `  diskwright build image.yaml -o out
@@ -208,7 +209,6 @@ func (a *app) showBuilt(report builder.Report, files []string, streamed bool) er
 		a.ui.printf("saved %s in the store by hard links of %d files", progress.Bytes(o.Bytes), o.Files)
 	}
 	result := buildResult{files, report}
-	size := fmt.Sprintf("%s, of which %s are data", progress.Bytes(report.DiskSize), progress.Bytes(report.DataBytes))
 	switch {
 	case a.ui.json && streamed:
 		a.ui.event(struct {
@@ -218,15 +218,20 @@ func (a *app) showBuilt(report builder.Report, files []string, streamed bool) er
 	case a.ui.json:
 		return a.ui.result(result, nil)
 	case streamed:
-		a.ui.printf("wrote %s to standard output", size)
+		a.ui.printf("wrote %s to standard output", diskSize(&report.Disk))
 	default:
+		sizes := map[string]string{}
+		for _, d := range report.All() {
+			sizes[d.File] = ": " + diskSize(d)
+		}
 		for _, file := range files {
-			if filepath.Base(file) == report.File {
-				a.ui.printf("wrote %q: %s", file, size)
-			} else {
-				a.ui.printf("wrote %q", file)
-			}
+			a.ui.printf("wrote %q%s", file, sizes[filepath.Base(file)])
 		}
 	}
 	return nil
+}
+
+// diskSize says how large a disk is.
+func diskSize(d *builder.Disk) string {
+	return fmt.Sprintf("%s, of which %s are data", progress.Bytes(d.DiskSize), progress.Bytes(d.DataBytes))
 }

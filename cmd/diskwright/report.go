@@ -77,12 +77,26 @@ func size(n int64) string { return fmt.Sprintf("%s\t%d", progress.Bytes(n), n) }
 // printReport writes what an image is and how it came about.
 func printReport(w io.Writer, r *builder.Report) error {
 	t := newTable(w)
-	printDisk(t, r)
+	disks := r.All()
+	for n, d := range disks {
+		if n > 0 {
+			t.heading("IMAGE %s", show(d.File))
+		} else {
+			t.line("IMAGE %s", show(d.File))
+		}
+		printDisk(t, r, d)
+	}
 	printSystem(t, r.System)
 	printBootLoader(t, r.BootLoader)
 	printSize(t, r)
-	printPartitions(t, &r.Table)
-	printFileSystems(t, plannedRows(r.FileSystems))
+	for _, d := range disks {
+		if len(disks) > 1 {
+			t.heading("DISK %s", d.Role)
+		}
+		printPartitions(t, &d.Table)
+		printFileSystems(t, plannedRows(d.FileSystems))
+		printPlannedDatasets(t, d.FileSystems)
+	}
 	printIdentifiers(t, r)
 	if len(r.Notes) > 0 {
 		t.heading("NOTES")
@@ -93,12 +107,16 @@ func printReport(w io.Writer, r *builder.Report) error {
 	return t.flush()
 }
 
-func printDisk(t *table, r *builder.Report) {
-	t.line("IMAGE %s", show(r.File))
+// printDisk says what the image of a disk is like, and for the last one what is true
+// of all.
+func printDisk(t *table, r *builder.Report, d *builder.Disk) {
 	t.flush()
 	t.line("  format\t%s", r.Format)
-	t.line("  disk (%s)\t%s", r.DiskSizeMode, size(r.DiskSize))
-	t.line("  data\t%s", size(r.DataBytes))
+	t.line("  disk (%s)\t%s", r.DiskSizeMode, size(d.DiskSize))
+	t.line("  data\t%s", size(d.DataBytes))
+	if all := r.All(); d != all[len(all)-1] {
+		return
+	}
 	if r.SpoolBytes > 0 {
 		t.line("  spooled\t%s", size(r.SpoolBytes))
 	}
@@ -240,6 +258,20 @@ func printFileSystems(t *table, rows []fileSystemRow) {
 	}
 }
 
+// printPlannedDatasets writes the file systems of a pool that is planned.
+func printPlannedDatasets(t *table, list []builder.FileSystem) {
+	for _, fs := range list {
+		if len(fs.Datasets) == 0 {
+			continue
+		}
+		t.heading("DATASETS OF %s", show(fs.Label))
+		t.line("  NAME\tMOUNTED AT")
+		for _, d := range fs.Datasets {
+			t.line("  %s\t%s", show(d.Name), d.MountPoint)
+		}
+	}
+}
+
 // mountedAt is the heading of mount points, if there are any.
 func mountedAt(rows []fileSystemRow) string {
 	for _, fs := range rows {
@@ -253,9 +285,14 @@ func mountedAt(rows []fileSystemRow) string {
 // printIdentifiers writes what systems find the disk and its parts by.
 func printIdentifiers(t *table, r *builder.Report) {
 	t.heading("IDENTIFIERS")
-	printTableIdentifiers(t, &r.Table)
-	for _, fs := range r.FileSystems {
-		t.line("  %s on %s\t%s", fs.Type, fs.MountPoint, fs.UUID)
+	for _, d := range r.All() {
+		if d.Role != "" && len(r.Disks) > 0 {
+			t.line("  %s disk", d.Role)
+		}
+		printTableIdentifiers(t, &d.Table)
+		for _, fs := range d.FileSystems {
+			t.line("  %s on %s\t%s", fs.Type, fs.MountPoint, fs.UUID)
+		}
 	}
 	if r.Deterministic {
 		t.line("  seed of all others\t%s", r.Seed)

@@ -109,6 +109,10 @@ func (a *app) diskToServe(ctx context.Context, opts serveOptions, flags *pflag.F
 		if err != nil {
 			return nil, nil, err
 		}
+		if len(build.Maps()) > 1 {
+			build.Close()
+			return nil, nil, usageError{fmt.Errorf("%s: a build of %d disks cannot be served: build it, and serve one of its images", s.Called("disks"), len(build.Maps()))}
+		}
 		return build.Map(), build.Close, nil
 	}
 	if name := changedParameter(flags); name != "" {

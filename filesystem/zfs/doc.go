@@ -5,13 +5,12 @@
 // (in parallel, and compresses them to know their size); whoever reads the map
 // reads them a second time. Metadata stays in memory as it goes to disk.
 //
-//	|label 0|label 1|boot|      metaslab 0      |   metaslab 1   | ...  |label 2|label 3|
-//	                      ^ files, directories and dnodes, one behind the other,
-//	                        then the MOS; everything behind that is free
+//	|label 0|label 1|boot| metaslab 0 | metaslab 1 | ... | metaslab n |label 2|label 3|
+//	                      ^ what is in files, with metadata between: its second
+//	                        and third copies are in metaslabs far from there
 //
-// The pool has no feature flags but lz4_compress, and that only if something is
-// compressed, so every OpenZFS since 2013, FreeBSD and GRUB read it. It looks
-// exported: import needs no force. Who checks it: zdb and GRUB, in the tests.
+// It looks exported: import needs no force. Who checks it: zdb and GRUB, in the
+// tests, and OpenZFS itself (test/zfsrig).
 //
 // # Vocabulary
 //
@@ -24,6 +23,18 @@
 // space maps (mos.go, dsl.go). Labels at both ends of the device lead to it by an
 // uberblock (label.go).
 //
+// # Features
+//
+// What a pool has that not every OpenZFS knows is listed in it (features.go). The
+// smallest set has only what the pool's properties need, lz4_compress for one, so
+// every OpenZFS since 2013, FreeBSD and GRUB read it. The sets named after versions
+// have what `zpool create` of that version enables. Some features change how
+// everything is written: the empty lists of datasets are one object (empty_bpobj),
+// space maps have histograms (spacemap_histogram) and longer entries (spacemap_v2),
+// small blocks lie in pointers (embedded_data), datasets list what they use
+// (extensible_dataset), objects and projects are accounted (accounting.go). Others
+// are only enabled: OpenZFS uses them when it writes.
+//
 // # Space
 //
 // Blocks are allocated upwards and never freed (space.go); no block crosses from
@@ -33,7 +44,6 @@
 //
 // # Limits
 //
-// Everything has one copy; embedded blocks and the features for them are not
-// written; blocks have at most 128 KiB. What ZFS cannot hold is an error that names
-// the path.
+// Dnodes have 512 bytes. Nothing is encrypted or deduplicated, and there are no
+// snapshots. What ZFS cannot hold is an error that names the path.
 package zfs

@@ -114,9 +114,9 @@ func noise(size int64) content.Source {
 func text(size int64) content.Source {
 	const line = 64
 	return &content.Generated{Length: size, Fill: func(p []byte, off int64) error {
-		for i := range p {
-			at := off + int64(i)
-			p[i] = fmt.Sprintf("%-*d\n", line-1, at/line)[at%line]
+		for len(p) > 0 {
+			n := copy(p, fmt.Sprintf("%-*d\n", line-1, off/line)[off%line:])
+			p, off = p[n:], off+int64(n)
 		}
 		return nil
 	}}

@@ -121,6 +121,9 @@ func TestFeaturesZDB(t *testing.T) {
 					t.Errorf("%s is not in the pool", f)
 				}
 			}
+			for _, name := range []string{"text-1", "text-113", "text-131073", "zeros-4097"} { // the first is embedded
+				grub(t, image, "sizes/"+name, contentOf(t, root.Child("sizes").Child(name)))
+			}
 			inodes(t, image, root)
 		})
 	}

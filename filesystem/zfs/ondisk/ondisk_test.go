@@ -351,6 +351,57 @@ func TestSpaceMap(t *testing.T) {
 	}
 }
 
+// Headers and logs of space maps with features, as space maps of OpenZFS 2.1 have
+// them: a word with the prefix 3, the length less one, no device; free space in the
+// bucket of its power of two.
+func TestSpaceMapFeatures(t *testing.T) {
+	m := SpaceMap{Object: 138, Ashift: 12, Units: 1 << 14, Allocated: 0x341, TwoWords: true, Histogram: true}
+	if log := m.Log(); len(log) != 8 || le.Uint64(log) != 0x340 {
+		t.Errorf("a short run: % x", log)
+	}
+	bonus := m.Bonus()
+	if len(bonus) != 320 || le.Uint64(bonus[16:]) != 0x341000 {
+		t.Errorf("bonus: % x", bonus)
+	}
+	for bucket := range 32 {
+		want := uint64(0)
+		if bucket == 13 { // 15,551 units are free
+			want = 1
+		}
+		if got := le.Uint64(bonus[64+8*bucket:]); got != want {
+			t.Errorf("bucket %d: %d", bucket, got)
+		}
+	}
+	m.Allocated = 1 << 14
+	if bonus := m.Bonus(); !bytes.Equal(bonus[64:], make([]byte, 256)) {
+		t.Error("a full metaslab has free space")
+	}
+	m = SpaceMap{Ashift: 9, Units: 1 << 25, Allocated: 1 << 20, TwoWords: true}
+	if log := m.Log(); len(log) != 16 || le.Uint64(log) != 3<<62|(1<<20-1)<<24 || le.Uint64(log[8:]) != 0 {
+		t.Errorf("a long run: % x", log)
+	}
+	if len(m.Bonus()) != 24 {
+		t.Errorf("a bonus of %d bytes without the histogram", len(m.Bonus()))
+	}
+}
+
+// Accounts of an object set have flags that say which are complete.
+func TestObjsetFlags(t *testing.T) {
+	d := &DNode{Type: TypeUserGroupUsed, Levels: 1, BlockSize: 512}
+	for want, o := range map[uint64]Objset{
+		0: {}, 1: {UserUsed: d, GroupUsed: d}, 3: {UserUsed: d, GroupUsed: d, ObjectsCounted: true},
+		7: {UserUsed: d, GroupUsed: d, ProjectUsed: d, ObjectsCounted: true},
+	} {
+		p := o.Encode()
+		if got := le.Uint64(p[712:]); got != want {
+			t.Errorf("flags %d, want %d", got, want)
+		}
+		if want == 7 && p[2048] != byte(TypeUserGroupUsed) {
+			t.Error("no accounts of projects")
+		}
+	}
+}
+
 func TestLabel(t *testing.T) {
 	const size = 64 << 20
 	for i, want := range []int64{0, 256 << 10, size - 512<<10, size - 256<<10} {

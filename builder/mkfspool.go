@@ -70,9 +70,6 @@ func ParseProperties(texts []string) (map[string]string, error) {
 
 func (p Pool) size() FileSystemSize { return p.Size }
 
-// roleStandAlonePool is that of the seed of a pool's identifiers.
-const roleStandAlonePool = "zfs-pool"
-
 // check implements [Maker]: what goes wrong without files was asked for.
 func (p Pool) check() error {
 	if p.Size.Mode == spec.DiskSizeMin {
@@ -141,27 +138,22 @@ func (p Pool) make(ctx context.Context, b *Build, root *tree.Inode) (*diskmap.Ma
 	if err != nil {
 		return nil, FileSystem{}, err
 	}
-	seed := b.identify(roleStandAlonePool)
+	seed := b.identify(rolePool)
 	opts.Seed, opts.Epoch, opts.Workers = seed[:], seconds, b.opts.Workers
-	size := p.Size.Bytes
-	if p.Size.Mode == spec.DiskSizeAuto {
-		size = p.autoSize(root)
-	}
-	root, err = divide(root, points, p.Datasets, &opts, tree.Time{Sec: seconds})
-	if err != nil {
+	if root, err = divide(root, points, p.Datasets, &opts, tree.Time{Sec: seconds}); err != nil {
 		return nil, FileSystem{}, err
 	}
-	for {
-		disk, about, err := p.plan(ctx, b, root, opts, size)
-		var space *zfs.NoSpaceError
-		switch {
-		case !errors.As(err, &space):
-			return disk, about, err
-		case p.Size.Mode == spec.DiskSizeFixed:
-			return nil, about, sizeError(p, err)
+	size := p.Size.Bytes
+	if p.Size.Mode == spec.DiskSizeAuto {
+		if size, err = p.autoSize(ctx, root, opts); err != nil {
+			return nil, FileSystem{}, err
 		}
-		size = roundUp(size+space.Missing, mebibyte)
 	}
+	disk, about, err := p.plan(ctx, b, root, opts, size)
+	if errors.As(err, new(*zfs.NoSpaceError)) {
+		err = sizeError(p, err)
+	}
+	return disk, about, err
 }
 
 // divide gives the datasets of opts what the tree has at their mount points, and
@@ -183,36 +175,19 @@ func divide(root *tree.Inode, points []string, datasets []PoolDataset, opts *zfs
 }
 
 // autoSize returns a size at which nothing needs to be compressed for the tree to
-// leave a tenth of the pool free, beside what ZFS keeps for itself. Reading all
+// leave a tenth of the pool free, beside what ZFS keeps for itself: reading all
 // files to learn what they become would take as long as making the pool.
-func (p Pool) autoSize(root *tree.Inode) int64 {
-	blocks, entries := tree.Usage(root, false)
-	copies := int64(1)
-	for _, properties := range append([]map[string]string{p.Properties}, datasetProperties(p.Datasets)...) {
-		switch properties["copies"] {
-		case "2":
-			copies = max(copies, 2)
-		case "3":
-			copies = 3
-		}
+func (p Pool) autoSize(ctx context.Context, root *tree.Inode, opts zfs.Options) (int64, error) {
+	size, err := zfs.SmallestSize(ctx, root, opts, freePercent)
+	if p.WholeDisk {
+		size += wholeDiskTable
 	}
-	need := contentBytes(blocks, entries) * copies * 100 / (100 - freePercent)
-	return roundUp(max(zfs.MinSize, need)+zfsSlop+need/zfsSlopShare+zfsAround, mebibyte)
+	return roundUp(size, mebibyte), err
 }
 
-// What a pool has beside its content.
-const (
-	zfsSlop      = 128 << 20 // at least this much is kept free (spa_get_slop_space)
-	zfsSlopShare = 32        // or this part of the pool
-	zfsAround    = 16 << 20  // labels, partition table, the ends of metaslabs
-)
-
-func datasetProperties(datasets []PoolDataset) (list []map[string]string) {
-	for _, d := range datasets {
-		list = append(list, d.Properties)
-	}
-	return list
-}
+// wholeDiskTable is what `zpool create` takes of a disk: a MiB before the pool, 8 MiB
+// behind it, and the rest of the last MiB.
+const wholeDiskTable = 10 * mebibyte
 
 // plan plans the pool in size bytes, with the table around it if it has a disk.
 func (p Pool) plan(ctx context.Context, b *Build, root *tree.Inode, opts zfs.Options, size int64) (*diskmap.Map, FileSystem, error) {
@@ -233,14 +208,10 @@ func (p Pool) plan(ctx context.Context, b *Build, root *tree.Inode, opts zfs.Opt
 	if err != nil {
 		return nil, FileSystem{}, err
 	}
-	about := FileSystem{
-		Partition: part.Number,
-		Type:      "zfs",
-		Label:     p.Name,
-		UUID:      fmt.Sprint(pool.GUID()),
-		Size:      pool.Stats().Size,
-		Used:      pool.Stats().Allocated,
-		Free:      pool.Stats().Size - pool.Stats().Allocated,
+	about := aboutPool(opts, pool)
+	about.Partition = part.Number
+	for _, d := range p.Datasets {
+		about.Datasets = append(about.Datasets, Dataset{d.Name, d.Mount})
 	}
 	if table == nil {
 		return pool.Map(), about, nil

@@ -62,11 +62,14 @@ type Report struct {
 }
 
 // Mount puts the tree of a file system at a path of another's, as it was mounted
-// when it was changed. What is below the path is hidden by it.
+// when it was changed. What is below the path is hidden by it. The directory stays
+// what it was: the root of a FAT has neither a time nor an owner.
 func Mount(root *tree.Inode, path string, fs *tree.Inode) error {
-	if dir := root.Lookup(path); dir == nil || !dir.IsDir() {
+	dir := root.Lookup(path)
+	if dir == nil || !dir.IsDir() {
 		return fmt.Errorf("%q was mounted on, and is not a directory of the root file system", path)
 	}
+	fs.Mode, fs.UID, fs.GID, fs.Mtime, fs.Xattrs = dir.Mode, dir.UID, dir.GID, dir.Mtime, dir.Xattrs
 	return tree.PutFile(root, path, fs, tree.Time{})
 }
 

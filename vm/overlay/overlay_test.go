@@ -173,6 +173,9 @@ func TestMount(t *testing.T) {
 	if err := Mount(root, "/boot", fs); err != nil {
 		t.Fatal(err)
 	}
+	if m := root.Child("boot").Mtime; m == now {
+		t.Errorf("the mount point is of %v", m)
+	}
 	if root.Lookup("boot/file") == nil || root.Lookup("boot/kept") != nil {
 		t.Error("what is mounted does not hide what is below")
 	}

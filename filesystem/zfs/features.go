@@ -1,6 +1,7 @@
 package zfs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,7 +17,7 @@ import (
 // pool.
 type feature int
 
-// All features of OpenZFS 2.3. Those below the blank line are active in pools of
+// All features of OpenZFS 2.3. Those below the blank line can be active in pools of
 // this package; the others are only enabled.
 const (
 	featureAsyncDestroy feature = iota
@@ -168,17 +169,23 @@ const (
 	setLegacy = "legacy"
 )
 
+// setAliases are names that OpenZFS does not have: of versions whose sets differ by
+// system. They mean those of Linux.
+var setAliases = map[string]string{"openzfs-2.0": "openzfs-2.0-linux", "openzfs-2.1": "openzfs-2.1-linux"}
+
 // compatibilitySets are the sets that OpenZFS 2.3 installs in compatibility.d, each
-// as what it has more than another. An unsuffixed name of a version whose sets
-// differ by system is that of Linux.
+// as what it has more than another.
 var compatibilitySets = []struct{ name, base, more string }{
 	{"zol-0.6.1", setLegacy, "async_destroy empty_bpobj lz4_compress"},
 	{"zol-0.6.4", "zol-0.6.1", "bookmarks embedded_data enabled_txg extensible_dataset hole_birth spacemap_histogram"},
 	{"zol-0.6.5", "zol-0.6.4", "filesystem_limits large_blocks"},
 	{"compat-2018", "zol-0.6.5", ""},
+	{"2018", "compat-2018", ""},
 	{"freenas-9.10.2", "zol-0.6.5", "multi_vdev_crash_dump"},
 	{"compat-2019", "freenas-9.10.2", "sha512 skein"},
+	{"2019", "compat-2019", ""},
 	{"compat-2020", "compat-2019", ""},
+	{"2020", "compat-2020", ""},
 	{"freebsd-11.0", "compat-2019", ""},
 	{"freebsd-11.1", "compat-2019", ""},
 	{"freenas-11.0", "compat-2019", ""},
@@ -189,6 +196,7 @@ var compatibilitySets = []struct{ name, base, more string }{
 	{"zol-0.7", "openzfsonosx-1.7.0", "large_dnode userobj_accounting"},
 	{"ubuntu-18.04", "zol-0.7", ""},
 	{"compat-2021", "freebsd-11.2", "spacemap_v2"},
+	{"2021", "compat-2021", ""},
 	{"freebsd-11.3", "compat-2021", ""},
 	{"freebsd-11.4", "compat-2021", ""},
 	{"freenas-11.3", "compat-2021", ""},
@@ -206,14 +214,12 @@ var compatibilitySets = []struct{ name, base, more string }{
 		"project_quota redacted_datasets redaction_bookmarks resilver_defer userobj_accounting zstd_compress"},
 	{"truenas-12.0", "openzfs-2.0-freebsd", ""},
 	{"openzfs-2.0-linux", "openzfs-2.0-freebsd", "edonr"},
-	{"openzfs-2.0", "openzfs-2.0-linux", ""},
 	{"openzfs-2.1-freebsd", "openzfs-2.0-freebsd", "draid"},
 	{"freebsd-13.0", "openzfs-2.1-freebsd", ""},
 	{"freebsd-13.1", "openzfs-2.1-freebsd", ""},
 	{"freebsd-13.2", "openzfs-2.1-freebsd", ""},
 	{"openzfs-2.1-linux", "openzfs-2.0-linux", "draid"},
 	{"ubuntu-22.04", "openzfs-2.1-linux", ""},
-	{"openzfs-2.1", "openzfs-2.1-linux", ""},
 	{"openzfs-2.2", "openzfs-2.1-linux", "blake3 block_cloning head_errlog vdev_zaps_v2 zilsaxattr"},
 	{"openzfs-2.2-linux", "openzfs-2.2", ""},
 	{"openzfs-2.2-freebsd", "openzfs-2.2", ""},
@@ -229,7 +235,14 @@ var compatibilitySets = []struct{ name, base, more string }{
 // FeatureSets returns the names that [Options] may have for sets of features: that
 // of the smallest possible first, then the others in the order of their age.
 func FeatureSets() []string {
-	names := []string{setMinimal, setLegacy}
+	names := []string{setMinimal}
+	names = append(names, slices.Sorted(maps.Keys(setAliases))...)
+	return append(names, compatibilityNames()...)
+}
+
+// compatibilityNames returns the names that the property of a pool can have.
+func compatibilityNames() []string {
+	names := []string{setLegacy}
 	for _, s := range compatibilitySets {
 		names = append(names, s.name)
 	}
@@ -245,24 +258,19 @@ type featureSet struct {
 	refused map[feature]bool
 }
 
-// setNamed returns a set of features by its name.
+// setNamed returns one of the sets that OpenZFS has.
 func setNamed(name string) (featureSet, error) {
 	s := featureSet{enabled: make(map[feature]uint64), refused: make(map[feature]bool)}
-	switch name {
-	case "", setMinimal:
-		s.open = true
-		return s, nil
-	}
-	for name != setLegacy {
-		i := slices.IndexFunc(compatibilitySets, func(c struct{ name, base, more string }) bool { return c.name == name })
+	for at := name; at != setLegacy; {
+		i := slices.IndexFunc(compatibilitySets, func(c struct{ name, base, more string }) bool { return c.name == at })
 		if i < 0 {
-			return s, fmt.Errorf("there is no set of features %q; there are %s", name, strings.Join(FeatureSets(), ", "))
+			return s, fmt.Errorf("there is no set of features %q", name)
 		}
 		for more := range strings.FieldsSeq(compatibilitySets[i].more) {
 			f, _ := featureNamed(more)
 			s.enabled[f] = 0
 		}
-		name = compatibilitySets[i].base
+		at = compatibilitySets[i].base
 	}
 	return s, nil
 }
@@ -274,40 +282,41 @@ const (
 )
 
 // newFeatureSet returns the features that are enabled in a pool: those of the set,
-// or where no set is named, of the property "compatibility" (of all sets that it
-// names, if these are several), changed by properties feature@NAME.
-func newFeatureSet(name string, properties map[string]string) (featureSet, error) {
-	if c := properties[compatibilityProperty]; name == "" && c != "" && c != "off" {
-		return compatibleSet(c, properties)
+// or where no set is named, of the property "compatibility", changed by properties
+// feature@NAME.
+func newFeatureSet(name string, properties map[string]string) (s featureSet, err error) {
+	compatibility := properties[compatibilityProperty]
+	switch {
+	case name == "" && compatibility != "" && compatibility != "off":
+		s, err = commonSet(compatibility)
+	case name == "" || name == setMinimal:
+		s, err = setNamed(setLegacy)
+		s.open = true
+	default:
+		if s, err = setNamed(cmp.Or(setAliases[name], name)); err != nil {
+			err = fmt.Errorf("%w; there are %s", err, strings.Join(FeatureSets(), ", "))
+		}
 	}
-	s, err := setNamed(name)
 	if err != nil {
 		return s, err
 	}
 	return s, s.change(properties)
 }
 
-// compatibleSet returns what several sets, whose names are separated by commas, have
-// in common.
-func compatibleSet(names string, properties map[string]string) (featureSet, error) {
-	var common featureSet
+// commonSet returns what the sets that the property "compatibility" names, between
+// commas, have in common.
+func commonSet(names string) (common featureSet, err error) {
 	for i, name := range strings.Split(names, ",") {
 		s, err := setNamed(name)
-		if err == nil && s.open {
-			err = fmt.Errorf("there is no set of features %q that a pool's property %q can have", name, compatibilityProperty)
-		}
 		if err != nil {
-			return common, err
+			return s, fmt.Errorf("pool property %s: %w; there are %s", compatibilityProperty, err, strings.Join(compatibilityNames(), ", "))
 		}
 		if i == 0 {
 			common = s
 		}
-		maps.DeleteFunc(common.enabled, func(f feature, _ uint64) bool {
-			_, ok := s.enabled[f]
-			return !ok
-		})
+		maps.DeleteFunc(common.enabled, func(f feature, _ uint64) bool { return !s.has(f) })
 	}
-	return common, common.change(properties)
+	return common, nil
 }
 
 // change follows the properties feature@NAME. What an enabled feature needs is

@@ -13,6 +13,11 @@ import (
 // need.
 func TestFeatureSets(t *testing.T) {
 	for _, name := range FeatureSets() {
+		if _, err := newFeatureSet(name, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range compatibilityNames() {
 		s, err := setNamed(name)
 		if err != nil {
 			t.Fatal(err)
@@ -59,8 +64,10 @@ func TestFeatureProperties(t *testing.T) {
 		{"legacy", map[string]string{"compatibility": "zol-0.6.1"}, ""},
 		{"", map[string]string{"compatibility": "grub2-2.06,zol-0.6.4"}, "async_destroy embedded_data empty_bpobj enabled_txg hole_birth lz4_compress spacemap_histogram"},
 		{"", map[string]string{"compatibility": "off"}, ""},
-		{"", map[string]string{"compatibility": "minimal"}, `no set of features "minimal"`},
-		{"2.1", nil, `no set of features "2.1"; there are minimal, legacy, zol-0.6.1`},
+		{"", map[string]string{"compatibility": "legacy"}, ""},
+		{"", map[string]string{"compatibility": "minimal"}, `pool property compatibility: there is no set of features "minimal"; there are legacy, zol-0.6.1`},
+		{"", map[string]string{"compatibility": "grub2,openzfs-2.1"}, `there is no set of features "openzfs-2.1"`},
+		{"2.1", nil, `no set of features "2.1"; there are minimal, openzfs-2.0, openzfs-2.1, legacy, zol-0.6.1`},
 		{"", map[string]string{"feature@zstd": "enabled"}, `property "feature@zstd": there is no such feature`},
 		{"", map[string]string{"feature@zstd_compress": "on"}, `"on" is not "enabled", "active" or "disabled"`},
 		{"zol-0.6.4", map[string]string{"feature@enabled_txg": "disabled"}, `feature "hole_birth": feature "enabled_txg" is disabled`},
@@ -114,8 +121,11 @@ func TestFeaturesZDB(t *testing.T) {
 			opts.Datasets = []Dataset{{Name: "a/b", Root: nil}, {Name: "c"}}
 			image := write(t, plan(t, root, opts))
 			check(t, image)
-			s, _ := setNamed(set)
+			s, _ := newFeatureSet(set, nil)
 			out := zdb(t, image, "-dddd", "tank")
+			if !strings.Contains(out, "bootfs = ") || !strings.Contains(out, "comment: 'a pool'") {
+				t.Errorf("the pool's properties are not there:\n%s", clip(out))
+			}
 			for f := range s.enabled {
 				if !strings.Contains(out, f.info().guid+" = ") {
 					t.Errorf("%s is not in the pool", f)

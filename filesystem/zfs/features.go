@@ -72,6 +72,7 @@ const (
 // features are called in properties is the part of the GUID behind the colon.
 type featureInfo struct {
 	guid string
+	what string // that it is, for whoever does not know it
 	featureFlags
 	needs []feature
 }
@@ -94,51 +95,51 @@ const (
 var extensible = []feature{featureExtensibleDataset}
 
 var featureTable = [featureCount]featureInfo{
-	featureAsyncDestroy:       {"com.delphix:async_destroy", readOnly, nil},
-	featureAllocationClasses:  {"org.zfsonlinux:allocation_classes", readOnly, nil},
-	featureBlake3:             {"org.openzfs:blake3", perDataset, extensible},
-	featureBlockCloning:       {"com.fudosecurity:block_cloning", readOnly, nil},
-	featureBookmarkV2:         {"com.datto:bookmark_v2", 0, []feature{featureExtensibleDataset, featureBookmarks}},
-	featureBookmarkWritten:    {"com.delphix:bookmark_written", 0, []feature{featureBookmarkV2, featureExtensibleDataset, featureBookmarks}},
-	featureBookmarks:          {"com.delphix:bookmarks", readOnly, extensible},
-	featureDeviceRebuild:      {"org.openzfs:device_rebuild", readOnly, nil},
-	featureDeviceRemoval:      {"com.delphix:device_removal", inLabel, nil},
-	featureDRAID:              {"org.openzfs:draid", inLabel, nil},
-	featureEdonR:              {"org.illumos:edonr", perDataset, extensible},
-	featureEncryption:         {"com.datto:encryption", perDataset, []feature{featureExtensibleDataset, featureBookmarkV2}},
-	featureFastDedup:          {"com.klarasystems:fast_dedup", readOnly, nil},
-	featureFilesystemLimits:   {"com.joyent:filesystem_limits", readOnly, extensible},
-	featureLargeDNode:         {"org.zfsonlinux:large_dnode", perDataset, extensible},
-	featureLargeMicroZAP:      {"com.klarasystems:large_microzap", perDataset | readOnly, []feature{featureExtensibleDataset, featureLargeBlocks}},
-	featureLivelist:           {"com.delphix:livelist", readOnly, extensible},
-	featureLogSpacemap:        {"com.delphix:log_spacemap", readOnly, []feature{featureSpacemapV2}},
-	featureLongname:           {"org.zfsonlinux:longname", perDataset, extensible},
-	featureMultiVdevCrashDump: {"com.joyent:multi_vdev_crash_dump", 0, nil},
-	featureObsoleteCounts:     {"com.delphix:obsolete_counts", readOnly, []feature{featureExtensibleDataset, featureDeviceRemoval}},
-	featureRAIDZExpansion:     {"org.openzfs:raidz_expansion", inLabel, nil},
-	featureRedactedDatasets:   {"com.delphix:redacted_datasets", perDataset, extensible},
-	featureRedactionBookmarks: {"com.delphix:redaction_bookmarks", 0, []feature{featureBookmarkV2, featureExtensibleDataset, featureBookmarks}},
-	featureRedactionListSpill: {"com.delphix:redaction_list_spill", 0, []feature{featureRedactionBookmarks}},
-	featureResilverDefer:      {"com.datto:resilver_defer", readOnly, nil},
-	featureSkein:              {"org.illumos:skein", perDataset, extensible},
-	featureVdevZAPsV2:         {"com.klarasystems:vdev_zaps_v2", inLabel, nil},
-	featureZILSAXattr:         {"org.openzfs:zilsaxattr", perDataset | readOnly, extensible},
-	featureZpoolCheckpoint:    {"com.delphix:zpool_checkpoint", readOnly, nil},
+	featureAsyncDestroy:       {"com.delphix:async_destroy", "destroyed file systems are freed little by little", readOnly, nil},
+	featureAllocationClasses:  {"org.zfsonlinux:allocation_classes", "devices for some kinds of blocks only", readOnly, nil},
+	featureBlake3:             {"org.openzfs:blake3", "checksums by BLAKE3", perDataset, extensible},
+	featureBlockCloning:       {"com.fudosecurity:block_cloning", "files may share blocks", readOnly, nil},
+	featureBookmarkV2:         {"com.datto:bookmark_v2", "bookmarks of a larger kind", 0, []feature{featureExtensibleDataset, featureBookmarks}},
+	featureBookmarkWritten:    {"com.delphix:bookmark_written", "bookmarks know how much was written since", 0, []feature{featureBookmarkV2, featureExtensibleDataset, featureBookmarks}},
+	featureBookmarks:          {"com.delphix:bookmarks", "marks to send from, without a snapshot", readOnly, extensible},
+	featureDeviceRebuild:      {"org.openzfs:device_rebuild", "mirrors are rebuilt in the order of the device", readOnly, nil},
+	featureDeviceRemoval:      {"com.delphix:device_removal", "devices can be taken out of the pool", inLabel, nil},
+	featureDRAID:              {"org.openzfs:draid", "RAID with distributed spares", inLabel, nil},
+	featureEdonR:              {"org.illumos:edonr", "checksums by Edon-R", perDataset, extensible},
+	featureEncryption:         {"com.datto:encryption", "encrypted file systems", perDataset, []feature{featureExtensibleDataset, featureBookmarkV2}},
+	featureFastDedup:          {"com.klarasystems:fast_dedup", "deduplication by a log", readOnly, nil},
+	featureFilesystemLimits:   {"com.joyent:filesystem_limits", "limits to how many file systems and snapshots there are", readOnly, extensible},
+	featureLargeDNode:         {"org.zfsonlinux:large_dnode", "dnodes of more than 512 bytes", perDataset, extensible},
+	featureLargeMicroZAP:      {"com.klarasystems:large_microzap", "micro ZAPs of more than 128 KiB", perDataset | readOnly, []feature{featureExtensibleDataset, featureLargeBlocks}},
+	featureLivelist:           {"com.delphix:livelist", "clones remember their own blocks, to be destroyed faster", readOnly, extensible},
+	featureLogSpacemap:        {"com.delphix:log_spacemap", "what is allocated is logged for all metaslabs at once", readOnly, []feature{featureSpacemapV2}},
+	featureLongname:           {"org.zfsonlinux:longname", "names of more than 255 bytes", perDataset, extensible},
+	featureMultiVdevCrashDump: {"com.joyent:multi_vdev_crash_dump", "crash dumps on pools of several devices", 0, nil},
+	featureObsoleteCounts:     {"com.delphix:obsolete_counts", "removed devices forget what is not used any more", readOnly, []feature{featureExtensibleDataset, featureDeviceRemoval}},
+	featureRAIDZExpansion:     {"org.openzfs:raidz_expansion", "RAID-Z that grows by a device", inLabel, nil},
+	featureRedactedDatasets:   {"com.delphix:redacted_datasets", "file systems received with parts left out", perDataset, extensible},
+	featureRedactionBookmarks: {"com.delphix:redaction_bookmarks", "bookmarks that know what to leave out", 0, []feature{featureBookmarkV2, featureExtensibleDataset, featureBookmarks}},
+	featureRedactionListSpill: {"com.delphix:redaction_list_spill", "longer lists of what to leave out", 0, []feature{featureRedactionBookmarks}},
+	featureResilverDefer:      {"com.datto:resilver_defer", "a resilver waits for the one before", readOnly, nil},
+	featureSkein:              {"org.illumos:skein", "checksums by Skein", perDataset, extensible},
+	featureVdevZAPsV2:         {"com.klarasystems:vdev_zaps_v2", "properties of the root of all devices", inLabel, nil},
+	featureZILSAXattr:         {"org.openzfs:zilsaxattr", "extended attributes in the intent log", perDataset | readOnly, extensible},
+	featureZpoolCheckpoint:    {"com.delphix:zpool_checkpoint", "the pool can be set back to a checkpoint", readOnly, nil},
 
-	featureEmbeddedData:      {"com.delphix:embedded_data", inLabel | onEnable, nil},
-	featureEmptyBPObj:        {"com.delphix:empty_bpobj", readOnly, nil},
-	featureEnabledTXG:        {"com.delphix:enabled_txg", readOnly, nil},
-	featureExtensibleDataset: {"com.delphix:extensible_dataset", 0, nil},
-	featureHeadErrlog:        {"com.delphix:head_errlog", onEnable, nil},
-	featureHoleBirth:         {"com.delphix:hole_birth", inLabel | onEnable, []feature{featureEnabledTXG}},
-	featureLargeBlocks:       {"org.open-zfs:large_blocks", perDataset, extensible},
-	featureLZ4:               {"org.illumos:lz4_compress", onEnable, nil},
-	featureProjectQuota:      {"org.zfsonlinux:project_quota", perDataset | readOnly, extensible},
-	featureSHA512:            {"org.illumos:sha512", perDataset, extensible},
-	featureSpacemapHistogram: {"com.delphix:spacemap_histogram", readOnly, nil},
-	featureSpacemapV2:        {"com.delphix:spacemap_v2", readOnly | onEnable, nil},
-	featureUserObjAccounting: {"org.zfsonlinux:userobj_accounting", perDataset | readOnly, extensible},
-	featureZstd:              {"org.freebsd:zstd_compress", perDataset, extensible},
+	featureEmbeddedData:      {"com.delphix:embedded_data", "small blocks lie in pointers", inLabel | onEnable, nil},
+	featureEmptyBPObj:        {"com.delphix:empty_bpobj", "datasets share their empty lists of blocks", readOnly, nil},
+	featureEnabledTXG:        {"com.delphix:enabled_txg", "when features were enabled is known", readOnly, nil},
+	featureExtensibleDataset: {"com.delphix:extensible_dataset", "datasets list what they use", 0, nil},
+	featureHeadErrlog:        {"com.delphix:head_errlog", "errors are logged by file system", onEnable, nil},
+	featureHoleBirth:         {"com.delphix:hole_birth", "holes have a time of birth", inLabel | onEnable, []feature{featureEnabledTXG}},
+	featureLargeBlocks:       {"org.open-zfs:large_blocks", "blocks of more than 128 KiB", perDataset, extensible},
+	featureLZ4:               {"org.illumos:lz4_compress", "compression by LZ4", onEnable, nil},
+	featureProjectQuota:      {"org.zfsonlinux:project_quota", "accounts and quotas of projects", perDataset | readOnly, extensible},
+	featureSHA512:            {"org.illumos:sha512", "checksums by SHA-512/256", perDataset, extensible},
+	featureSpacemapHistogram: {"com.delphix:spacemap_histogram", "space maps know the sizes of what is free", readOnly, nil},
+	featureSpacemapV2:        {"com.delphix:spacemap_v2", "longer entries of space maps", readOnly | onEnable, nil},
+	featureUserObjAccounting: {"org.zfsonlinux:userobj_accounting", "accounts and quotas of objects", perDataset | readOnly, extensible},
+	featureZstd:              {"org.freebsd:zstd_compress", "compression by Zstandard", perDataset, extensible},
 }
 
 func (f feature) info() *featureInfo { return &featureTable[f] }
@@ -423,6 +424,16 @@ func (s *featureSet) labelFeatures() ondisk.NVList {
 		}
 	}
 	return list
+}
+
+// descriptions returns what the features are that are enabled.
+func (s *featureSet) descriptions() (entries []ondisk.ZAPEntry) {
+	for f := range featureCount {
+		if s.has(f) {
+			entries = append(entries, value{text: f.info().what, isText: true}.entry(f.info().guid))
+		}
+	}
+	return entries
 }
 
 // enabledTXGs returns when each feature was enabled, if the pool keeps that. That is

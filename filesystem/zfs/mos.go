@@ -103,7 +103,7 @@ func (m *mos) directoryObject(n *namespace, metaslabArray uint64) {
 		number("free_bpobj", m.blockList()),
 		number("sync_bplist", m.blockList()),
 		number("history", m.history()),
-		number("feature_descriptions", m.zap(m.object(), ondisk.TypeZAP)),
+		number("feature_descriptions", m.zap(m.object(), ondisk.TypeZAP, p.features.descriptions()...)),
 		number("deflate", 1), // sizes are counted as they are on disk
 		number("creation_version", ondisk.PoolVersion),
 	}

@@ -196,7 +196,7 @@ func TestGolden(t *testing.T) {
 	opts := testOptions(64 * mib)
 	opts.Properties["compression"] = "lz4"
 	opts.Datasets = []Dataset{{Name: "home"}}
-	const want = "2c136a386b3c9152a8f983760fee9919c485afe755dce5ba57e100d3df8acea7"
+	const want = "44c05aa733c9d4bf5c1c1f593248cd1fd98a02787f0d41c5f6b4fcfd69d2a9de"
 	if got := fmt.Sprintf("%x", digest(t, root, opts)); got != want {
 		t.Errorf("SHA-256 of the image: %s, want %s", got, want)
 	}

@@ -28,8 +28,32 @@ type Files interface {
 }
 
 // Files returns the files of the file system in the partition with that number,
-// 0 for the whole disk. They are read from the image: it must stay open.
-func (img *Image) Files(number int) (Files, error) {
+// 0 for the whole disk. They are read from the image: it must stay open. Those of a
+// ZFS pool are of all its file systems, joined at their mount points.
+func (img *Image) Files(number int) (Files, error) { return img.files(number, "") }
+
+// Choose returns the files that a user means: what [Image.Select] takes, or the name
+// of a dataset of a ZFS pool ("tank/home", "tank/home@monday"; "tank/" is that of
+// the pool itself), whose files are alone then.
+func (img *Image) Choose(selector string) (Files, error) {
+	for _, fs := range img.FileSystems {
+		if fs.Pool != nil && strings.HasPrefix(selector, fs.Label) && strings.ContainsAny(selector, "/@") {
+			for _, d := range fs.Pool.Datasets {
+				if d.Name == strings.TrimSuffix(selector, "/") {
+					return img.files(fs.Partition, d.Name)
+				}
+			}
+		}
+	}
+	number, err := img.Select(selector)
+	if err != nil {
+		return nil, err
+	}
+	return img.Files(number)
+}
+
+// files returns the files of a file system, or of one dataset of it.
+func (img *Image) files(number int, dataset string) (Files, error) {
 	fs := img.FileSystem(number)
 	if fs == nil {
 		return nil, fmt.Errorf("%s holds no file system that is known here", where(number))
@@ -49,8 +73,10 @@ func (img *Image) Files(number int) (Files, error) {
 		var v *fat.Volume
 		v, err = fat.Open(r, r.Size())
 		files = fatFiles{v}
+	case fs.Type == typeZFS:
+		files, err = zfsFiles(r, dataset)
 	default:
-		return nil, fmt.Errorf("%s holds %s; what can be read is ext2, ext3, ext4 and FAT", where(number), fs.Type)
+		return nil, fmt.Errorf("%s holds %s; what can be read is ext2, ext3, ext4, FAT and ZFS", where(number), fs.Type)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where(number), err)
@@ -103,7 +129,7 @@ func (img *Image) Select(selector string) (int, error) {
 }
 
 // Root returns the number of the partition with the root file system: the
-// largest ext2, ext3 or ext4, or where there is none the largest FAT.
+// largest ext2, ext3, ext4 or ZFS pool, or where there is none the largest FAT.
 func (img *Image) Root() (int, error) {
 	best := -1
 	for i, fs := range img.FileSystems {
@@ -113,16 +139,16 @@ func (img *Image) Root() (int, error) {
 		}
 	}
 	if best < 0 {
-		return 0, errors.New("it has no ext2, ext3, ext4 or FAT file system, and no other can be read")
+		return 0, errors.New("it has no ext2, ext3, ext4, FAT or ZFS file system, and no other can be read")
 	}
 	return img.FileSystems[best].Partition, nil
 }
 
 func rank(fs FileSystem) int {
-	if strings.HasPrefix(fs.Type, "ext") {
-		return 1
+	if strings.HasPrefix(fs.Type, "fat") {
+		return 0
 	}
-	return 0
+	return 1
 }
 
 func (img *Image) matching(match func(partition.Partition) bool) (numbers []int) {

@@ -10,10 +10,10 @@ import (
 )
 
 // FileSystem is what is found in a partition. A file system of a known type
-// that cannot be read has the type "ext" or "fat", and a problem.
+// that cannot be read has the type "ext", "fat" or "zfs", and a problem.
 type FileSystem struct {
 	Partition int `json:"partition"` // number in the table; 0 is the whole disk
-	// Type is ext2, ext3, ext4, fat12, fat16, fat32 or the name of another file
+	// Type is ext2, ext3, ext4, fat12, fat16, fat32, zfs or the name of another file
 	// system or of what else fills partitions: swap, luks, lvm.
 	Type string `json:"type"`
 	// Detailed says that the fields below are known. Of types that are only told
@@ -21,7 +21,7 @@ type FileSystem struct {
 	Detailed bool `json:"detailed"`
 
 	Label string `json:"label,omitempty"`
-	UUID  string `json:"uuid,omitempty"` // volume id of a FAT, as in 12CE-A600
+	UUID  string `json:"uuid,omitempty"` // volume id of a FAT, as in 12CE-A600; GUID of a pool, decimal
 
 	Size      int64 `json:"size,omitempty"`      // as the file system has it
 	BlockSize int64 `json:"blockSize,omitempty"` // or the size of a cluster
@@ -33,13 +33,15 @@ type FileSystem struct {
 	Inodes      int64      `json:"inodes,omitempty"`
 	FreeInodes  int64      `json:"freeInodes,omitempty"`
 	InodeSize   int64      `json:"inodeSize,omitempty"`
-	Features    []string   `json:"features,omitempty"` // as dumpe2fs names them
-	State       string     `json:"state,omitempty"`    // "clean", "not clean", …
+	Features    []string   `json:"features,omitempty"` // as dumpe2fs names them; of ZFS the active ones
+	State       string     `json:"state,omitempty"`    // "clean", "not clean", …; of ZFS "exported", "active", "destroyed"
 	LastMounted string     `json:"lastMounted,omitempty"`
 	Created     *time.Time `json:"created,omitempty"`
 	Mounted     *time.Time `json:"mounted,omitempty"`
 	Written     *time.Time `json:"written,omitempty"`
 	Checked     *time.Time `json:"checked,omitempty"`
+
+	Pool *Pool `json:"pool,omitempty"` // of ZFS
 
 	Problems []string `json:"problems,omitempty"`
 }
@@ -58,7 +60,12 @@ func findFileSystem(r *io.SectionReader) (*FileSystem, error) {
 	if name != "" {
 		return &FileSystem{Type: name}, nil
 	}
-	fs, err := readFAT(r)
+	// Labels at both ends tell a pool, even if a FAT was in its place before.
+	fs, err := readZFS(r)
+	if err != nil || fs != nil {
+		return fs, err
+	}
+	fs, err = readFAT(r)
 	if err == nil && fs == nil {
 		fs = ext // a superblock that cannot be one, and nothing better
 	}

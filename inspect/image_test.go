@@ -100,7 +100,7 @@ func TestMagic(t *testing.T) {
 		}
 	}
 	for _, uberblock := range []string{"\x0c\xb1\xba\x00\x00\x00\x00\x00", "\x00\x00\x00\x00\x00\xba\xb1\x0c"} {
-		img := open(t, with(t, 1<<20, 128<<10+5<<10, uberblock))
+		img := open(t, with(t, 5<<20, 128<<10+5<<10, uberblock))
 		if len(img.FileSystems) != 1 || img.FileSystems[0].Type != "zfs" {
 			t.Errorf("zfs: %+v", img.FileSystems)
 		}
@@ -243,7 +243,7 @@ func TestReadErrors(t *testing.T) {
 			t.Errorf("broken from %d on: %v", from, err)
 		}
 	}
-	m = with(t, 1<<20, 0, "x")
+	m = with(t, 5<<20, 0, "x")
 	for _, from := range []int64{600, 1100, 5000, 40000, 70000, 200000} {
 		// The end of the disk can be read.
 		r := broken{m, from}

@@ -17,7 +17,8 @@
 // The partition table is that of package partition. In each partition, and on
 // a disk without partitions in the disk itself, a file system is looked for: ext2,
 // ext3, ext4 and FAT are read as far as their superblock goes (ext4) or their
-// allocation table (FAT); others are only told by their magic numbers.
+// allocation table (FAT), of ZFS the pool and its datasets; others are only told by
+// their magic numbers.
 //
 // # What is wrong with an image
 //

@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"bytes"
 	"io"
 
 	"diskwright/content"
@@ -59,37 +58,12 @@ func findMagic(r *io.SectionReader) (string, error) {
 			return m.name, err
 		}
 	}
-	ok, err := hasUberblock(r)
-	if ok {
-		return typeZFS, err
-	}
-	return "", err
+	return "", nil
 }
 
 func hasMagic(r *io.SectionReader, offset int64, magic string) (bool, error) {
 	b, err := peek(r, offset, len(magic))
 	return string(b) == magic, err
-}
-
-// hasUberblock looks for ZFS. Its first label has in its upper half a ring of
-// uberblocks, each of which begins with a magic number in the byte order of the
-// machine that wrote it. They are as large as the disk's sectors, 1 KiB or more.
-func hasUberblock(r *io.SectionReader) (bool, error) {
-	const (
-		ring = 128 << 10
-		slot = 1 << 10
-	)
-	b, err := peek(r, ring, ring)
-	if err != nil {
-		return false, err
-	}
-	for ; len(b) >= slot; b = b[slot:] {
-		if bytes.HasPrefix(b, []byte("\x0c\xb1\xba\x00\x00\x00\x00\x00")) ||
-			bytes.HasPrefix(b, []byte("\x00\x00\x00\x00\x00\xba\xb1\x0c")) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // peek returns n bytes, or none where the partition is shorter.

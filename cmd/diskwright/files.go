@@ -22,13 +22,15 @@ type filesOptions struct {
 }
 
 const partitionHelp = `
-Paths are in the root file system: the largest ext2, ext3 or ext4 of the image. Of
-another take --partition with its number, its label, or "esp".
+Paths are in the root file system: the largest ext2, ext3, ext4 or ZFS pool of the
+image, of a pool all its file systems joined at their mount points. Of another take
+--partition with its number, its label, or "esp"; or the name of a dataset, as in
+tank/home or tank/home@monday.
 `
 
 // add registers the flags.
 func (o *filesOptions) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&o.partition, "partition", "p", "", "the file system in the partition with this number or `LABEL`, or in the ESP (esp); 0 is the whole disk")
+	cmd.Flags().StringVarP(&o.partition, "partition", "p", "", "the file system in the partition with this number or `LABEL`, or in the ESP (esp), or this ZFS dataset; 0 is the whole disk")
 	cmd.Flags().BoolVar(&o.json, "json", false, "write the result as JSON to standard output, and everything else as JSON lines to standard error")
 	cmd.SetUsageFunc(groupedUsage)
 }
@@ -40,12 +42,9 @@ func (o *filesOptions) openFiles(path string) (*inspect.Image, inspect.Files, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot open the image: %w", err)
 	}
-	number, err := image.Select(o.partition)
+	files, err := image.Choose(o.partition)
 	if err == nil {
-		var files inspect.Files
-		if files, err = image.Files(number); err == nil {
-			return image, files, nil
-		}
+		return image, files, nil
 	}
 	image.Close()
 	return nil, nil, fmt.Errorf("%q: %w", path, err)

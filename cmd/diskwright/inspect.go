@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"diskwright/inspect"
+	"diskwright/progress"
 
 	"github.com/spf13/cobra"
 )
@@ -146,13 +149,18 @@ func inspectedRows(list []inspect.FileSystem) []fileSystemRow {
 // printDetails writes what the superblocks of ext file systems say.
 func printDetails(t *table, list []inspect.FileSystem) {
 	for _, fs := range list {
-		if len(fs.Features) == 0 {
+		if len(fs.Features) == 0 && fs.Pool == nil {
 			continue
 		}
 		t.heading("%s", strings.ToUpper(fs.Type)+" "+inPartition(fs.Partition))
 		t.line("  state\t%s", show(fs.State))
-		t.line("  reserved\t%s", size(fs.Reserved))
-		t.line("  blocks, inodes\tof %d and %d bytes", fs.BlockSize, fs.InodeSize)
+		if fs.Pool == nil {
+			t.line("  reserved\t%s", size(fs.Reserved))
+			t.line("  blocks, inodes\tof %d and %d bytes", fs.BlockSize, fs.InodeSize)
+		} else {
+			t.line("  ashift\t%d", fs.Pool.Ashift)
+			t.line("  transaction group\t%d", fs.Pool.TXG)
+		}
 		for _, moment := range []struct {
 			name string
 			at   *time.Time
@@ -169,7 +177,34 @@ func printDetails(t *table, list []inspect.FileSystem) {
 			t.line("  %s\t%s", name, line)
 			name = ""
 		}
+		if fs.Pool != nil {
+			printDatasets(t, fs.Pool)
+		}
 	}
+}
+
+// printDatasets writes what there is in a pool. Properties are those that are not
+// the same above.
+func printDatasets(t *table, p *inspect.Pool) {
+	t.flush()
+	t.line("\n  DATASET\tUSED\tREFERENCED\tFILES IN\tPROPERTIES")
+	known := make(map[string]map[string]string)
+	for _, d := range p.Datasets {
+		known[d.Name] = d.Properties
+		above := known[d.Name[:max(strings.LastIndexAny(d.Name, "/@"), 0)]]
+		var properties []string
+		for _, name := range slices.Sorted(maps.Keys(d.Properties)) {
+			if value := d.Properties[name]; above[name] != value {
+				properties = append(properties, show(name+"="+value))
+			}
+		}
+		used := "" // a snapshot's is not known
+		if d.Kind != "snapshot" {
+			used = progress.Bytes(d.Used)
+		}
+		t.line("  %s\t%s\t%s\t%s\t%s", show(d.Name), used, progress.Bytes(d.Referenced), showLabel(d.Mounted), strings.Join(properties, " "))
+	}
+	t.flush()
 }
 
 func inPartition(number int) string {

@@ -21,6 +21,7 @@ import (
 
 	"diskwright/content"
 	"diskwright/filesystem/ext4"
+	"diskwright/filesystem/zfs/volume"
 	"diskwright/inspect"
 	"diskwright/partition"
 	"diskwright/progress"
@@ -310,9 +311,9 @@ func (c *comparison) fileSystem(number int, differ blocks) (*walk, error) {
 	return w, nil
 }
 
-// node is what an inode of ext4 has and a tree has not.
+// node is what an inode of ext4 or ZFS has and a tree has not.
 type node struct {
-	number, generation, flags uint32
+	number, generation, flags uint64
 	atime, ctime, crtime      tree.Time
 }
 
@@ -323,16 +324,24 @@ func (c *comparison) tree(img *inspect.Image, number int) (*tree.Inode, *ext4.Vo
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	v, ok := files.(*ext4.Volume)
-	if !ok {
-		root, err := files.Tree(c.ctx)
-		return root, nil, nil, err
-	}
 	nodes := make(map[*tree.Inode]node)
-	root, err := v.TreeFunc(c.ctx, func(i *tree.Inode, n *ext4.Node) {
-		nodes[i] = node{n.Number, n.Generation, n.Flags, tree.Time(n.Atime), tree.Time(n.Ctime), tree.Time(n.Crtime)}
-	})
-	return root, v, nodes, err
+	switch v := files.(type) {
+	case *ext4.Volume:
+		root, err := v.TreeFunc(c.ctx, func(i *tree.Inode, n *ext4.Node) {
+			nodes[i] = node{
+				uint64(n.Number), uint64(n.Generation), uint64(n.Flags),
+				tree.Time(n.Atime), tree.Time(n.Ctime), tree.Time(n.Crtime),
+			}
+		})
+		return root, v, nodes, err
+	case *volume.Files:
+		root, err := v.TreeFunc(c.ctx, func(i *tree.Inode, n *volume.Node) {
+			nodes[i] = node{n.Object, n.Generation, n.Flags, tree.Time(n.Atime), tree.Time(n.Ctime), tree.Time(n.Crtime)}
+		})
+		return root, nil, nodes, err
+	}
+	root, err := files.Tree(c.ctx)
+	return root, nil, nil, err
 }
 
 // sameBlocks reports whether two contents lie in the same blocks, none of which

@@ -81,7 +81,7 @@ func (w *walk) inodesChanged() map[uint32]bool {
 	for i := range w.changed {
 		for _, nodes := range []map[*tree.Inode]node{w.nodesA, w.nodesB} {
 			if n, ok := nodes[i]; ok {
-				set[n.number] = true
+				set[uint32(n.number)] = true
 			}
 		}
 	}

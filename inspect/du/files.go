@@ -9,6 +9,7 @@ import (
 	"diskwright/diskmap"
 	"diskwright/filesystem/ext4"
 	"diskwright/filesystem/ext4/ondisk"
+	"diskwright/filesystem/zfs/volume"
 	"diskwright/inspect"
 	"diskwright/tree"
 )
@@ -29,7 +30,7 @@ func (n *Node) IsDir() bool { return n.Kind == Directories }
 // walk measures a tree.
 type walk struct {
 	root  *tree.Inode
-	sizes map[*tree.Inode]int64 // of the blocks; of ext only
+	sizes map[*tree.Inode]int64 // of the blocks; of ext and ZFS only
 	block int64                 // what sizes are rounded up to, of FAT
 	limit int64                 // no file can take more
 	modes bool
@@ -39,20 +40,23 @@ type walk struct {
 
 func newWalk(ctx context.Context, files inspect.Files, fs inspect.FileSystem) (*walk, error) {
 	w := &walk{block: fs.BlockSize, limit: fs.Size, seen: make(map[*tree.Inode]bool), kinds: make(map[Kind]*KindUse)}
-	var err error
-	v, ok := files.(*ext4.Volume)
-	if !ok {
-		w.root, err = files.Tree(ctx)
-		return w, err
-	}
-	w.modes = true
-	w.sizes = make(map[*tree.Inode]int64)
-	w.root, err = v.TreeFunc(ctx, func(i *tree.Inode, n *ext4.Node) {
-		w.sizes[i] = blocksOf(n, fs)
-		if n.Links > 1 && !n.IsDir() {
+	note := func(i *tree.Inode, size int64, several bool) {
+		w.sizes[i] = size
+		if several && !i.IsDir() {
 			w.seen[i] = false
 		}
-	})
+	}
+	var err error
+	switch v := files.(type) {
+	case *ext4.Volume:
+		w.modes, w.sizes = true, make(map[*tree.Inode]int64)
+		w.root, err = v.TreeFunc(ctx, func(i *tree.Inode, n *ext4.Node) { note(i, blocksOf(n, fs), n.Links > 1) })
+	case *volume.Files:
+		w.modes, w.sizes = true, make(map[*tree.Inode]int64)
+		w.root, err = v.TreeFunc(ctx, func(i *tree.Inode, n *volume.Node) { note(i, min(n.Used, fs.Size), n.Links > 1) })
+	default:
+		w.root, err = files.Tree(ctx)
+	}
 	return w, err
 }
 
@@ -207,6 +211,9 @@ func areas(files inspect.Files, metadata int64) []Area {
 			}
 		}
 		add("inode tables", int64(s.Inodes)*int64(s.InodeSize))
+	}
+	if _, ok := files.(*volume.Files); ok {
+		rest = "dnodes, the pool's own objects, and what only snapshots and volumes have"
 	}
 	add(rest, metadata)
 	return list

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -114,8 +115,14 @@ func noise(size int64) content.Source {
 func text(size int64) content.Source {
 	const line = 64
 	return &content.Generated{Length: size, Fill: func(p []byte, off int64) error {
+		var buffer [line]byte
 		for len(p) > 0 {
-			n := copy(p, fmt.Sprintf("%-*d\n", line-1, off/line)[off%line:])
+			number := strconv.AppendInt(buffer[:0], off/line, 10)
+			for i := len(number); i < line; i++ {
+				buffer[i] = ' '
+			}
+			buffer[line-1] = '\n'
+			n := copy(p, buffer[off%line:])
 			p, off = p[n:], off+int64(n)
 		}
 		return nil

@@ -196,7 +196,7 @@ func TestGolden(t *testing.T) {
 	opts := testOptions(64 * mib)
 	opts.Properties["compression"] = "lz4"
 	opts.Datasets = []Dataset{{Name: "home"}}
-	const want = "44c05aa733c9d4bf5c1c1f593248cd1fd98a02787f0d41c5f6b4fcfd69d2a9de"
+	const want = "3db8ef40dee406b3d53227087eb58eef2145430f0d1980649c1f6c3cf05ab824"
 	if got := fmt.Sprintf("%x", digest(t, root, opts)); got != want {
 		t.Errorf("SHA-256 of the image: %s, want %s", got, want)
 	}

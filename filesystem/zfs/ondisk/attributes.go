@@ -166,11 +166,18 @@ type attributeValue struct {
 
 // values returns the attributes in the order of layouts.
 func (a *Attributes) values() []attributeValue {
-	var v []attributeValue
+	v := make([]attributeValue, 0, len(registry))
+	numbers := make([]byte, 0, 8*(len(registry)+4)) // what is made here lies in one piece
 	add := func(n attribute, value []byte) { v = append(v, attributeValue{n, value}) }
-	number := func(n attribute, value uint64) { add(n, le.AppendUint64(nil, value)) }
+	number := func(n attribute, value uint64) {
+		at := len(numbers)
+		numbers = le.AppendUint64(numbers, value)
+		add(n, numbers[at:])
+	}
 	moment := func(n attribute, t Time) {
-		add(n, le.AppendUint64(le.AppendUint64(nil, uint64(t.Sec)), uint64(t.Nsec)))
+		at := len(numbers)
+		numbers = le.AppendUint64(le.AppendUint64(numbers, uint64(t.Sec)), uint64(t.Nsec))
+		add(n, numbers[at:])
 	}
 	number(attrMode, a.Mode)
 	number(attrSize, a.Size)
@@ -188,7 +195,7 @@ func (a *Attributes) values() []attributeValue {
 		number(attrRdev, a.Rdev)
 	}
 	number(attrDACLCount, uint64(len(a.ACL)))
-	var acl []byte
+	acl := make([]byte, 0, 8*len(a.ACL))
 	for _, e := range a.ACL {
 		acl = le.AppendUint32(le.AppendUint16(append(acl, 0, 0), e.Flags), e.Mask)
 	}

@@ -26,8 +26,10 @@ const (
 // LZ4Encoder compresses blocks. Its zero value is ready; it may be used by one
 // goroutine at a time. What it returns depends on the block only.
 type LZ4Encoder struct {
-	// table has the last position + 1 of four bytes of each hash.
+	// table has, for each hash of five bytes, base plus the last position where
+	// it was met. What is below base is of blocks before, and none.
 	table [1 << lz4HashBits]uint32
+	base  uint32
 }
 
 // Encode compresses src into dst, and returns how many bytes that took, header
@@ -36,36 +38,72 @@ func (e *LZ4Encoder) Encode(dst, src []byte) (n int, ok bool) {
 	if len(dst) < lz4Header {
 		return 0, false
 	}
-	clear(e.table[:])
+	e.reset(len(src))
 	out := lz4Output{p: dst, n: lz4Header}
-	anchor := 0
-	for at, misses := 0, 1<<lz4SkipTrigger; at+lz4MatchLimit <= len(src); {
-		word := le.Uint32(src[at:])
-		slot := &e.table[word*2654435761>>(32-lz4HashBits)]
-		from := int(*slot) - 1
-		*slot = uint32(at) + 1
-		if from < 0 || at-from > lz4MaxOffset || le.Uint32(src[from:]) != word {
-			at += misses >> lz4SkipTrigger
-			misses++
-			continue
+	anchor, at := 0, 1
+	limit := len(src) - lz4MatchLimit - 1 // the position behind at may match too
+	for {
+		var from uint32
+		found := false
+		for misses := 1 << lz4SkipTrigger; at <= limit; misses++ {
+			word := le.Uint64(src[at:])
+			first, second := &e.table[lz4Hash(word)], &e.table[lz4Hash(word>>8)]
+			from = *first - e.base
+			*first = e.base + uint32(at)
+			if uint32(at)-from <= lz4MaxOffset && from < uint32(at) && le.Uint32(src[from:]) == uint32(word) {
+				found = true
+				break
+			}
+			from = *second - e.base
+			*second = e.base + uint32(at) + 1
+			if uint32(at)-from < lz4MaxOffset && from <= uint32(at) && le.Uint32(src[from:]) == uint32(word>>8) {
+				at++
+				found = true
+				break
+			}
+			at += misses >> (lz4SkipTrigger - 1)
 		}
-		for at > anchor && from > 0 && src[at-1] == src[from-1] {
+		if !found {
+			break
+		}
+		match := int(from)
+		for at > anchor && match > 0 && src[at-1] == src[match-1] {
 			at--
-			from--
+			match--
 		}
-		length := lz4MinMatch + commonPrefix(src[at+lz4MinMatch:len(src)-lz4LastLiteral], src[from+lz4MinMatch:])
-		if !out.sequence(src[anchor:at], at-from, length) {
+		length := lz4MinMatch + commonPrefix(src[at+lz4MinMatch:len(src)-lz4LastLiteral], src[match+lz4MinMatch:])
+		if !out.short(src, anchor, at, at-match, length) && !out.sequence(src[anchor:at], at-match, length) {
 			return 0, false
 		}
 		at += length
 		anchor = at
-		misses = 1 << lz4SkipTrigger
+		if at <= limit {
+			// What the match ends with may be met again.
+			e.table[lz4Hash(le.Uint64(src[at-2:]))] = e.base + uint32(at) - 2
+		}
 	}
 	if !out.sequence(src[anchor:], 0, 0) {
 		return 0, false
 	}
 	be.PutUint32(dst, uint32(out.n-lz4Header))
 	return out.n, true
+}
+
+// reset forgets the blocks before, for one of size bytes. Positions that are left in
+// the table are below base, which makes them far behind the block's end when base is
+// subtracted.
+func (e *LZ4Encoder) reset(size int) {
+	const most = 1<<31 - MaxBlockSize
+	if e.base += MaxBlockSize; e.base > most {
+		clear(e.table[:])
+		e.base = MaxBlockSize
+	}
+}
+
+// lz4Hash returns the hash of the lower five bytes of a word.
+func lz4Hash(word uint64) uint64 {
+	const prime = 889523592379
+	return word << 24 * prime >> (64 - lz4HashBits)
 }
 
 // commonPrefix returns how many bytes a and b, which is not shorter, have in
@@ -88,6 +126,23 @@ func commonPrefix(a, b []byte) int {
 type lz4Output struct {
 	p []byte
 	n int
+}
+
+// short writes a sequence that has no lengths but those in the token, src[anchor:at]
+// and a match: most are such. It is false if it is none, or near the end of a buffer.
+func (o *lz4Output) short(src []byte, anchor, at, offset, length int) bool {
+	literals := at - anchor
+	length -= lz4MinMatch
+	if literals >= 15 || length >= 15 || anchor+16 > len(src) || o.n+1+16+2 > len(o.p) {
+		return false
+	}
+	p, from := o.p[o.n:o.n+19], src[anchor:anchor+16]
+	p[0] = byte(literals<<4 | length)
+	le.PutUint64(p[1:], le.Uint64(from))
+	le.PutUint64(p[9:], le.Uint64(from[8:])) // what is too much is written over
+	le.PutUint16(p[1+literals:], uint16(offset))
+	o.n += 1 + literals + 2
+	return true
 }
 
 // sequence writes literals and a match; the last sequence has none, which is

@@ -44,6 +44,15 @@ let
     systemdMinimal
     util-linux
   ];
+
+  # What runs a virtual machine of the system's architecture, and what runs in it
+  # where that is not the builder's.
+  isNative = pkgs.stdenv.buildPlatform.system == pkgs.stdenv.hostPlatform.system;
+  qemu = if isNative then pkgs.buildPackages.qemu_kvm else pkgs.buildPackages.qemu;
+  guest = import ./diskwright.nix {
+    inherit lib;
+    pkgs.buildPackages = pkgs;
+  };
 in
 {
   # The part of a specification that says what goes into the image.
@@ -54,6 +63,7 @@ in
       contents,
       configFile,
       installBootLoader,
+      settings ? installBootLoader,
     }:
     let
       roots = [ toplevel ] ++ lib.optional copyChannel channel;
@@ -68,12 +78,13 @@ in
       inherit installBootLoader;
     }
     // lib.optionalAttrs copyChannel { channel = "${channel}"; }
-    // lib.optionalAttrs installBootLoader {
+    // lib.optionalAttrs (installBootLoader && settings) {
       bootLoader = import ./boot-loader.nix { inherit config lib pkgs; };
     };
 
   # The derivation. PostVM is shell code for when everything is in place, and
-  # variables what sets the shell's variables that it may use.
+  # variables what sets the shell's variables that it may use. InVM says whether a
+  # virtual machine is part of the build.
   #
   # The originals run it with errexit, and with neither pipefail nor nounset,
   # which the builder of runCommand has: `… | head` must not fail here.
@@ -84,15 +95,27 @@ in
       specification,
       postVM,
       variables,
+      inVM ? false,
     }:
     pkgs.runCommand name
-      {
-        nativeBuildInputs = [ diskwright ] ++ lib.optionals (postVM != "") postVMTools;
-        specification = builtins.toJSON specification;
-        passAsFile = [ "specification" ];
-      }
+      (
+        {
+          nativeBuildInputs = [
+            diskwright
+          ]
+          ++ lib.optional inVM qemu
+          ++ lib.optionals (postVM != "") postVMTools;
+          specification = builtins.toJSON specification;
+          passAsFile = [ "specification" ];
+        }
+        // lib.optionalAttrs (inVM && specification.vmAccel == "kvm") {
+          requiredSystemFeatures = [ "kvm" ];
+        }
+      )
       ''
-        diskwright build "$specificationPath" -o "$out"
+        diskwright build "$specificationPath" -o "$out"${
+          lib.optionalString (inVM && !isNative) " --guest-binary ${guest}/bin/diskwright"
+        }
         ${lib.optionalString (postVM != "") ''
           set -e +u +o pipefail
           ${variables}

@@ -4,8 +4,9 @@
 #
 #   evaluation   what only Nix knows: the toplevel, its closure, the channel,
 #                the settings of the boot loader
-#   build        `diskwright build`, in a plain derivation: no virtual machine,
-#                so no "kvm" among the features that a builder must have
+#   build        `diskwright build`, in a plain derivation: no virtual machine
+#                unless installMethod asks for one, and no "kvm" among the
+#                features that a builder must have unless vmAccel demands it
 #
 #   $out/BASENAME.EXT
 #   $out/efi-vars.fd                        with touchEFIVars
@@ -54,7 +55,7 @@
   # output directory in $out, and efi-vars.fd in $efiVars.
   postVM ? "",
 
-  # Without effect: there is no virtual machine.
+  # Memory of the virtual machine in MiB, with installMethod = "vm".
   memSize ? 1024,
 
   # An image of the store alone, with the store's objects at its root.
@@ -81,7 +82,20 @@
   populateRootWith ? "mke2fs",
   rootFSHashSeed ? rootFSUID,
 
-  # Of our own. The program, for the machine that builds,
+  # Of our own. Who installs the boot loader: "native", which is Diskwright, or
+  # "vm", which is the system's own installer, in a virtual machine (docs/vm.md):
+  # for loaders that Diskwright does not know.
+  installMethod ? "native",
+
+  # What executes the virtual machine: "auto" takes KVM where it works and an
+  # emulator elsewhere, so that any builder will do; "kvm" asks for a builder that
+  # has it; "tcg" is the emulator.
+  vmAccel ? "auto",
+
+  # Whether the image is the disk as the virtual machine has left it.
+  keepDisk ? false,
+
+  # The program, for the machine that builds,
   diskwright ? import ./diskwright.nix { inherit pkgs lib; },
 
   # and more of its parameters (docs/parameters.md), such as verifyStore = true.
@@ -97,6 +111,7 @@ let
     "efixbootldr"
     "legacy+gpt"
   ];
+  inVM = parameters.installMethod or installMethod == "vm";
   hasOwner = entry: (entry.user or null) != null;
   hasGroup = entry: (entry.group or null) != null;
 in
@@ -125,6 +140,24 @@ assert lib.assertMsg (lib.all (entry: hasOwner entry == hasGroup entry) contents
 let
   image = import ./image.nix { inherit config lib pkgs; };
 
+  # Names that the system's installers have for the disk, as the original links
+  # them to it.
+  grub = config.boot.loader.grub;
+  limine = config.boot.loader.limine or { enable = false; };
+  devices =
+    lib.optionals grub.enable (grub.devices or [ ])
+    ++ lib.optional (limine.enable && limine.biosSupport or false) limine.biosDevice;
+
+  virtualMachine = {
+    installMethod = "vm";
+    vmDevices = lib.filter (device: device != "nodev" && device != "/dev/vda") devices;
+    inherit keepDisk memSize vmAccel;
+  }
+  // lib.optionalAttrs touchEFIVars {
+    efiFirmware = "${efiFirmware}";
+    efiSMM = OVMF.systemManagementModeRequired or false;
+  };
+
   specification =
     image.specify {
       inherit
@@ -134,7 +167,10 @@ let
         copyChannel
         installBootLoader
         ;
+      # The virtual machine has the system's own settings.
+      settings = !inVM;
     }
+    // lib.optionalAttrs inVM virtualMachine
     // {
       diskSize = if lib.isInt diskSize then diskSize else "${diskSize}";
       additionalSpace = toString additionalSpace;
@@ -164,6 +200,7 @@ image.build {
     postVM
     specification
     ;
+  inherit inVM;
   variables = ''
     read -r _ _ diskImage <"$out/nix-support/hydra-build-products"
     efiVars=${lib.optionalString (touchEFIVars && !onlyNixStore) "$out/efi-vars.fd"}

@@ -23,7 +23,7 @@ var arguments = map[string]bool{
 	// Of newer versions, without effect here.
 	"reproducible": true, "populateRootWith": true, "rootFSHashSeed": true,
 	// Of our own.
-	"diskwright": true, "parameters": true,
+	"diskwright": true, "parameters": true, "installMethod": true, "vmAccel": true, "keepDisk": true,
 }
 
 func TestArguments(t *testing.T) {
@@ -107,7 +107,7 @@ func TestSpecification(t *testing.T) {
 				{"source": "/c", "target": "/d"},
 			}
 		}},
-		// Without effect: no virtual machine needs them.
+		// Without effect, unless there is a virtual machine.
 		{`memSize = 4096; reproducible = true; populateRootWith = "mke2fs"; efiFirmware = throw "looked at"; OVMF = throw "looked at";`,
 			func(s *specification) {}},
 		{`parameters = { verifyStore = true; label = "other"; };`, func(s *specification) { s.VerifyStore, s.Label = true, "other" }},

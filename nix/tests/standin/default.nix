@@ -4,6 +4,7 @@
 # sandbox).
 {
   system ? builtins.currentSystem,
+  hostSystem ? system, # of what is built
   diskwright ? null, # the program; none for tests that only evaluate
   # Directories of the host with Go and its modules, to build the program with.
   # None for tests that only evaluate it.
@@ -66,8 +67,15 @@ let
     inherit lib runCommand system;
     path = ./.;
     buildPackages = final;
-    stdenv.buildPlatform.canExecute = _: true;
-    stdenv.hostPlatform = { inherit system; };
+    stdenv.buildPlatform = {
+      canExecute = _: true;
+      inherit system;
+    };
+    stdenv.hostPlatform.system = hostSystem;
+
+    # The host's, in /usr.
+    qemu_kvm = tools "qemu-kvm";
+    qemu = tools "qemu";
 
     writeText =
       name: text:

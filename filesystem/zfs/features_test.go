@@ -139,6 +139,24 @@ func TestFeaturesZDB(t *testing.T) {
 	}
 }
 
+// Pools with all features are the same every time, too.
+func TestFeaturesDeterminism(t *testing.T) {
+	root, sub := dir(), dir()
+	for i := range 300 {
+		sub.SetChild(fmt.Sprint(i), file(text(int64(i*i))))
+	}
+	opts := testOptions(256 * mib)
+	opts.Features = "openzfs-2.3"
+	opts.Properties["compression"] = "lz4"
+	opts.Datasets = []Dataset{{Name: "a", Root: sub}, {Name: "b"}, {Name: "c/d"}}
+	want := digest(t, root, opts)
+	for range 5 {
+		if digest(t, root, opts) != want {
+			t.Fatal("two pools differ")
+		}
+	}
+}
+
 // What is reserved is counted as used, and must fit.
 func TestReservations(t *testing.T) {
 	sub := dir()

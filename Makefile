@@ -44,6 +44,7 @@ bench: ## all benchmarks, for an hour or so; see docs/benchmarks.md
 	bench/closure
 	bench/formats
 	bench/looking
+	bench/zfs
 
 oracles: ## the foreign programs that the tests compare with (Debian)
 	test/install-oracles

@@ -106,7 +106,7 @@ type Guest struct {
 	Files   map[string]string // files of the host by their names in /job
 	Disks   []string          // raw images, /dev/vda and so on; the guest's writes go there
 	Memory  int               // MiB; 0 is 1536
-	Timeout time.Duration     // 0 is a quarter of an hour
+	Timeout time.Duration     // 0 is half an hour
 }
 
 // Result is what a guest leaves.
@@ -164,7 +164,7 @@ func (r *Rig) Run(t testing.TB, g Guest) *Result {
 		m.Memory = 1536
 	}
 	if m.Timeout == 0 {
-		m.Timeout = 15 * time.Minute
+		m.Timeout = 30 * time.Minute
 	}
 	console := boot.Run(t, m).Text
 	if alarm := alarms.FindString(console); alarm != "" {

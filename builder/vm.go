@@ -2,10 +2,13 @@ package builder
 
 import (
 	"context"
+	"debug/buildinfo"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +25,7 @@ import (
 	"diskwright/tree"
 	"diskwright/vm"
 	"diskwright/vm/host"
+	"diskwright/vm/overlay"
 )
 
 // A virtual machine that installs the boot loader is between two plans. The first
@@ -122,16 +126,31 @@ func (b *Build) machine() (*host.Machine, error) {
 		return nil, b.about("installMethod", err)
 	}
 	var err error
-	if m.Guest = b.opts.GuestBinary; m.Guest == "" {
-		m.Guest, err = os.Executable()
-	}
-	if err == nil {
-		err = host.CheckGuest(m.Guest, m.Arch)
-	}
-	if err != nil {
+	if m.Guest, err = b.guestBinary(m.Arch); err != nil {
 		return nil, b.about("installMethod", &GuestError{b.Report.System.Platform, host.GOARCH(m.Arch), err})
 	}
 	return m, nil
+}
+
+// guestBinary returns the path of this program for an architecture.
+func (b *Build) guestBinary(arch string) (path string, err error) {
+	path = b.opts.GuestBinary
+	if path == "" {
+		if path, err = os.Executable(); err != nil {
+			return "", err
+		}
+		return path, host.CheckGuest(path, arch)
+	}
+	if err := host.CheckGuest(path, arch); err != nil {
+		return "", err
+	}
+	// Any program could be started as /init; only this one would say that it is
+	// there.
+	ours, ok := debug.ReadBuildInfo()
+	if info, err := buildinfo.ReadFile(path); err != nil || ok && info.Main.Path != ours.Main.Path {
+		return "", fmt.Errorf("%q is another program", path)
+	}
+	return path, nil
 }
 
 // reportGuest passes on what happens in the virtual machine.
@@ -196,10 +215,15 @@ func (b *Build) vmLinks(ctx context.Context, root *tree.Inode) []string {
 // aboutVM says which parameter an error of a virtual machine is about, and what
 // else could be asked for.
 func (b *Build) aboutVM(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	var place *overlay.PlaceError
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.As(err, &place):
+		return b.about("installMethod", fmt.Errorf("%w; keepDisk takes the disk as it is", err))
+	default:
+		return b.about("installMethod", err)
 	}
-	return b.about("installMethod", err)
 }
 
 // installed returns what is outside of file systems as a boot loader that was

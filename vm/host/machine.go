@@ -2,14 +2,12 @@ package host
 
 import (
 	"debug/elf"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -77,34 +75,6 @@ func (m *Machine) program() (string, error) {
 		return "", fmt.Errorf("%s is not in PATH: it is needed to run the system's own installer", name)
 	}
 	return path, nil
-}
-
-// CheckGuest returns why the program at path cannot be /init of a machine of an
-// architecture: it must be this program, for Linux, linked statically.
-func CheckGuest(path, arch string) error {
-	m := Machine{Arch: arch}
-	a, err := m.architecture()
-	if err != nil {
-		return err
-	}
-	f, err := elf.Open(path)
-	var format *elf.FormatError
-	if errors.As(err, &format) {
-		return fmt.Errorf("%q is not a program for Linux", path)
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	switch {
-	case f.Machine != a.elf:
-		return fmt.Errorf("%q is a program for %v, not for %v", path, f.Machine, a.elf)
-	case f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN:
-		return fmt.Errorf("%q is not a program", path)
-	case slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }):
-		return fmt.Errorf("%q needs libraries: it must be linked statically (CGO_ENABLED=0)", path)
-	}
-	return nil
 }
 
 // prepare writes the machine's files.

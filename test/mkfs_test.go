@@ -67,7 +67,7 @@ func TestMkfsZFS(t *testing.T) {
 		"--owners", "keep", "--pool", "data", "-O", "compression=lz4",
 		"--dataset", "data/var,mount=/sizes,recordsize=16K", "--dataset", "data/var/new,mount=/sizes/new", "--dataset", "data/empty,atime=off",
 	}
-	for _, further := range [][]string{nil, {"--whole-disk"}} {
+	for _, further := range [][]string{nil, {"--whole-disk", "--features", "openzfs-2.1", "--size", "20G"}} {
 		t.Run(strings.Join(further, " "), func(t *testing.T) {
 			image := mkfs(t, "zfs", tree, append(args, further...)...)
 			pool, device := image, "(loop0)"

@@ -19,7 +19,7 @@ var encoders = []struct {
 // drawBlock returns a block of pieces: zeros, noise, repeated bytes, a copy from
 // before.
 func drawBlock(t *rapid.T) []byte {
-	size := rapid.IntRange(1, 64).Draw(t, "sectors") * SectorSize
+	size := rapid.OneOf(rapid.IntRange(1, 64), rapid.IntRange(1, 64), rapid.IntRange(120, 400)).Draw(t, "sectors") * SectorSize
 	var p []byte
 	for len(p) < size {
 		n := rapid.IntRange(1, 3000).Draw(t, "length")
@@ -85,5 +85,25 @@ func TestZstdHeader(t *testing.T) {
 	}
 	if !bytes.Equal(packed[4:8], []byte{3, 0, 0x28, 0xa5}) {
 		t.Errorf("level and version % x", packed[4:8])
+	}
+}
+
+// The table of LZ4 is not cleared for each block; that nothing in it is taken for the
+// block's own is seen where base begins anew.
+func TestLZ4Base(t *testing.T) {
+	block := bytes.Repeat([]byte("a line that is there again and again\n"), 5000)
+	want := make([]byte, len(block))
+	n, ok := new(LZ4Encoder).Encode(want, block)
+	if !ok {
+		t.Fatal("does not fit")
+	}
+	e := new(LZ4Encoder)
+	for i := range 300 { // base begins anew after 127
+		noise := bytes.Repeat([]byte{byte(i), byte(i >> 8), 1, 2, 3}, 20000)
+		e.Encode(make([]byte, len(noise)), noise)
+		got := make([]byte, len(block))
+		if m, ok := e.Encode(got, block); !ok || m != n || !bytes.Equal(got, want) {
+			t.Fatalf("block %d: %d bytes, want %d, or others", i, m, n)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func (e *LZ4Encoder) Encode(dst, src []byte) (n int, ok bool) {
 	if len(dst) < lz4Header {
 		return 0, false
 	}
-	e.reset(len(src))
+	e.reset()
 	out := lz4Output{p: dst, n: lz4Header}
 	anchor, at := 0, 1
 	limit := len(src) - lz4MatchLimit - 1 // the position behind at may match too
@@ -89,10 +89,9 @@ func (e *LZ4Encoder) Encode(dst, src []byte) (n int, ok bool) {
 	return out.n, true
 }
 
-// reset forgets the blocks before, for one of size bytes. Positions that are left in
-// the table are below base, which makes them far behind the block's end when base is
-// subtracted.
-func (e *LZ4Encoder) reset(size int) {
+// reset forgets the blocks before. Their positions, which are left in the table, are
+// below base: without base they are far behind the end of any block.
+func (e *LZ4Encoder) reset() {
 	const most = 1<<31 - MaxBlockSize
 	if e.base += MaxBlockSize; e.base > most {
 		clear(e.table[:])

@@ -4,7 +4,7 @@
 //
 //	container        tables of the format; refcounts of qcow2
 //	table            CRCs and backup of a GPT, overlaps, alignment
-//	ext4, FAT        what e2fsck -f -n and fsck.vfat -n find
+//	ext4, FAT, ZFS   what e2fsck -f -n, fsck.vfat -n and zdb -bcc find
 //	store            database, hash of each path's NAR
 //	links, entries   profiles and boot entries lead to files that exist
 //
@@ -24,6 +24,7 @@ import (
 	"diskwright/content"
 	"diskwright/filesystem/ext4"
 	"diskwright/filesystem/fat"
+	"diskwright/filesystem/zfs/volume"
 	"diskwright/finding"
 	"diskwright/format"
 	"diskwright/inspect"
@@ -204,23 +205,31 @@ func (r *run) protection(list *finding.List) {
 // fileSystem verifies a file system of a kind that can be.
 func (r *run) fileSystem(fs inspect.FileSystem) error {
 	name := place(fs)
-	volume := r.img.Section(fs.Partition)
+	section := r.img.Section(fs.Partition)
 	switch {
 	case strings.HasPrefix(fs.Type, "ext"):
 		return r.area(name, func(list *finding.List) error {
-			err := ext4.Check(r.ctx, volume, volume.Size(), list, r.opts.Progress)
+			err := ext4.Check(r.ctx, section, section.Size(), list, r.opts.Progress)
 			return r.notThere(list, err, ext4.ErrNotExt)
 		})
 	case strings.HasPrefix(fs.Type, "fat"):
 		return r.area(name, func(list *finding.List) error {
-			if v := fs.Size; v > 0 && v > volume.Size() {
-				list.Add("boot-sector", "", "the file system has %d bytes, and its partition %d", v, volume.Size())
+			if v := fs.Size; v > 0 && v > section.Size() {
+				list.Add("boot-sector", "", "the file system has %d bytes, and its partition %d", v, section.Size())
 			}
-			err := fat.Check(r.ctx, volume, volume.Size(), list, r.opts.Progress)
+			err := fat.Check(r.ctx, section, section.Size(), list, r.opts.Progress)
 			return r.notThere(list, err, fat.ErrNotFAT)
 		})
+	case fs.Type == "zfs":
+		return r.area(name, func(list *finding.List) error {
+			skipped, err := volume.Check(r.ctx, section, section.Size(), list, r.opts.Progress)
+			for _, what := range skipped {
+				r.skip(name, what)
+			}
+			return r.notThere(list, err, volume.ErrNotZFS)
+		})
 	}
-	r.skip(name, "only ext2, ext3, ext4 and FAT are checked")
+	r.skip(name, "only ext2, ext3, ext4, FAT and ZFS are checked")
 	return nil
 }
 

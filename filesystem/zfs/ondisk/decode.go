@@ -208,3 +208,37 @@ func DecodeGang(p []byte, b *BlockPointer) ([]BlockPointer, error) {
 
 // ObjsetVolume is the type of the object set of a volume, a disk (DMU_OST_ZVOL).
 const ObjsetVolume ObjsetType = 3
+
+// A block of an intent log begins with where the next one is, and an embedded
+// checksum that covers what is used of it (zil_chain_t): fletcher4 with the checksum
+// in the block's pointer for a verifier.
+//
+//	| nothing (u64) | pointer to the next block | used (u64) | embedded checksum | records |
+const (
+	logNextAt   = 8
+	logUsedAt   = logNextAt + BlockPointerSize
+	logSealAt   = logUsedAt + 8
+	logHeader   = logSealAt + embeddedSize
+	logUnit     = 4096 // used is rounded up to this when it is summed (ZIL_MIN_BLKSZ)
+	checksumZIL = 9    // ZILOG2: that of such a block
+	logMagic    = embeddedMagic
+)
+
+// DecodeLogBlock returns what a block of an intent log leads to, and whether it has
+// records. It is not ok if nothing was written to the block.
+func DecodeLogBlock(p []byte, b *BlockPointer) (next BlockPointer, used, ok bool) {
+	if b.ChecksumKind != checksumZIL || len(p) < logUnit || le.Uint64(p[logSealAt:]) != logMagic {
+		return next, false, false
+	}
+	n := le.Uint64(p[logUsedAt:])
+	if n < logHeader || n > uint64(len(p)) {
+		return next, false, false
+	}
+	block := append([]byte(nil), p[:min(roundUp(int(n), logUnit), len(p))]...)
+	b.Checksum.encode(block[logSealAt+8:])
+	if Fletcher4(block) != decodeChecksum(p[logSealAt+8:]) {
+		return next, false, false
+	}
+	next, err := DecodeBlockPointer(p[logNextAt:])
+	return next, n > logHeader, err == nil
+}

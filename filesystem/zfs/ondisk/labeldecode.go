@@ -29,7 +29,10 @@ func Uberblocks(p []byte, offset int64, ashift int) (list []Uberblock, damaged i
 	size := 1 << min(max(ashift, uberblockMinShift), uberblockMaxShift)
 	for at := uberblocksAt; at < uberblocksAt+uberblocks; at += size {
 		slot := p[at : at+size]
-		if isZeros(slot) {
+		// zpool create writes the whole ring as one block, with a checksum at
+		// its end that is not the last slot's.
+		last := at+size == uberblocksAt+uberblocks
+		if le.Uint64(slot) != uberblockMagic && (last || le.Uint64(slot[size-embeddedSize:]) != embeddedMagic) {
 			continue
 		}
 		u, err := decodeUberblock(slot)
@@ -40,15 +43,6 @@ func Uberblocks(p []byte, offset int64, ashift int) (list []Uberblock, damaged i
 		list = append(list, u)
 	}
 	return list, damaged
-}
-
-func isZeros(p []byte) bool {
-	for _, b := range p {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // checkpointAt is where an uberblock has the transaction group of a checkpoint.

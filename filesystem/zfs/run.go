@@ -77,8 +77,9 @@ func (z *zpl) placeRun(r *run, ordinal uint32) {
 	src := z.inodes[ordinal].Content
 	var data content.Source
 	if r.packed {
-		// A long run's blocks were appended, with room for more.
-		r.blocks = slices.Clip(r.blocks)
+		if len(r.blocks) < cap(r.blocks) {
+			r.blocks = slices.Clone(r.blocks) // they stay, the room behind them need not
+		}
 		data = &packedRun{run: *r, packing: z.fs.storage.packing, src: src, paths: z.paths, ordinal: ordinal}
 	} else {
 		from := r.blocks[0].index * int64(r.blockSize)
@@ -111,18 +112,26 @@ type unpacker struct {
 // unpackers are those not in use: a [sync.Pool] for each packing.
 var unpackers sync.Map
 
+func unpackersFor(how packing) *sync.Pool {
+	idle, ok := unpackers.Load(how)
+	if !ok {
+		idle, _ = unpackers.LoadOrStore(how, new(sync.Pool))
+	}
+	return idle.(*sync.Pool)
+}
+
 // ReadAt implements [io.ReaderAt].
 func (r *packedRun) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off > r.size {
 		return 0, fmt.Errorf("offset %d is outside of %d bytes", off, r.size)
 	}
 	n := min(int64(len(p)), r.size-off)
-	idle, _ := unpackers.LoadOrStore(r.packing, new(sync.Pool))
-	u, _ := idle.(*sync.Pool).Get().(*unpacker)
+	idle := unpackersFor(r.packing)
+	u, _ := idle.Get().(*unpacker)
 	if u == nil {
 		u = &unpacker{packer: newPacker(r.packing), buffer: make([]byte, segmentSize)}
 	}
-	defer idle.(*sync.Pool).Put(u)
+	defer idle.Put(u)
 	i := sort.Search(len(r.blocks), func(i int) bool { return int64(r.blocks[i].at) > off }) - 1
 	clear(p[:n]) // the unused parts
 	for i < len(r.blocks) && int64(r.blocks[i].at) < off+n {

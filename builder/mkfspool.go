@@ -39,8 +39,9 @@ type PoolDataset struct {
 
 // ParsePoolDataset reads NAME[,mount=PATH][,PROPERTY=VALUE…].
 func ParsePoolDataset(text string) (PoolDataset, error) {
-	name, rest, _ := strings.Cut(text, ",")
-	properties, err := ParseProperties(strings.FieldsFunc(rest, func(r rune) bool { return r == ',' }))
+	fields := strings.Split(text, ",")
+	name := fields[0]
+	properties, err := ParseProperties(fields[1:])
 	if err != nil {
 		return PoolDataset{}, err
 	}

@@ -8,8 +8,10 @@ import (
 	"strconv"
 	"strings"
 
+	"diskwright/atomicfile"
 	"diskwright/builder"
 	"diskwright/filesystem/ext4"
+	"diskwright/filesystem/zfs"
 	"diskwright/spec"
 
 	"github.com/google/uuid"
@@ -86,11 +88,11 @@ func newMkfs(a *app, cmd *cobra.Command, opts *mkfsOptions, maker func(builder.F
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&opts.output, "output", "o", "", "write the file system to `FILE`, or to standard output (-)")
-	flags.StringVar(&opts.size, "size", "auto", "`SIZE` in bytes or with a unit (512M), auto (which leaves room for more), or min")
+	flags.StringVar(&opts.size, "size", "auto", "make it as large as `SIZE`: bytes, with a unit if you like (512M), auto (which leaves room for more), or min")
 	opts.workOptions.add(cmd, "beside the output")
 	flags.BoolVar(&opts.noSync, "no-sync", false, "do not wait until the file is on the disk (for benchmarks)")
 	opts.parameters.add(cmd, mkfsParameters...)
-	cmd.Flag("seed").Usage = "`UUID` that all other identifiers are derived from (default: always the same)"
+	cmd.Flag("seed").Usage = "derive all other identifiers from `UUID` (default: always the same)"
 	cmd.SetUsageFunc(groupedUsage)
 	return cmd
 }
@@ -108,8 +110,8 @@ tenth of it and 4,096 inodes free, min leaves nothing.
 		Example: fmt.Sprintf(`  diskwright mkfs %[1]s ./rootfs -o root.%[1]s
   docker export debian | diskwright mkfs %[1]s - --size 4G -o - > debian.%[1]s`, kind),
 	}
-	cmd.Flags().StringVarP(&e.Label, "label", "L", "", "`LABEL`, at most 16 bytes")
-	cmd.Flags().StringVarP(&id, "uuid", "U", "", "`UUID` (default: derived from --seed)")
+	cmd.Flags().StringVarP(&e.Label, "label", "L", "", "label it `LABEL`, at most 16 bytes")
+	cmd.Flags().StringVarP(&id, "uuid", "U", "", "give it this `UUID` (default: derived from --seed)")
 	newMkfs(a, cmd, &opts, func(size builder.FileSystemSize) (_ builder.Maker, err error) {
 		e.Size = size
 		if id != "" {
@@ -140,9 +142,9 @@ hold otherwise, such as symbolic links and devices, is an error.
 `,
 		Example: `  diskwright mkfs fat ./esp --size 64M --label ESP -o esp.img`,
 	}
-	cmd.Flags().StringVarP(&f.Label, "label", "n", "", "`LABEL`, at most 11 characters")
-	cmd.Flags().StringVarP(&id, "volume-id", "i", "", "`NUMBER` of the volume, eight hexadecimal digits (default: the time)")
-	cmd.Flags().IntVarP(&f.Bits, "fat-size", "F", 0, "`BITS` of an entry: 12, 16 or 32 (default: by the size)")
+	cmd.Flags().StringVarP(&f.Label, "label", "n", "", "label it `LABEL`, at most 11 characters")
+	cmd.Flags().StringVarP(&id, "volume-id", "i", "", "give the volume the `NUMBER`, eight hexadecimal digits (default: the time)")
+	cmd.Flags().IntVarP(&f.Bits, "fat-size", "F", 0, "make entries of `BITS`: 12, 16 or 32 (default: by the size)")
 	return newMkfs(a, cmd, &opts, func(size builder.FileSystemSize) (builder.Maker, error) {
 		f.Size = size
 		if id != "" {
@@ -183,11 +185,11 @@ compressed. Free space takes no space in FILE.
     --dataset tank/nix,mount=/nix,mountpoint=/nix,atime=off -o disk.img`,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&p.Name, "pool", "tank", "`NAME` of the pool")
-	flags.StringArrayVar(&pool, "pool-property", nil, "`PROPERTY=VALUE` of the pool, as zpool create -o takes it (may be repeated)")
-	flags.StringArrayVarP(&properties, "property", "O", nil, "`PROPERTY=VALUE` of the pool's file system, which the others inherit (may be repeated)")
-	flags.StringArrayVar(&datasets, "dataset", nil, "`NAME[,mount=PATH][,PROPERTY=VALUE]` of a file system below it (may be repeated)")
-	flags.StringVar(&p.Features, "features", "", "`NAME` of the set of features: minimal, or one of OpenZFS's compatibility sets, such as openzfs-2.1 (default minimal)")
+	flags.StringVar(&p.Name, "pool", "tank", "call the pool `NAME`")
+	flags.StringArrayVar(&pool, "pool-property", nil, "set `PROPERTY=VALUE` of the pool, as zpool create -o does (may be repeated)")
+	flags.StringArrayVarP(&properties, "property", "O", nil, "set `PROPERTY=VALUE` of the pool's file system, which the others inherit (may be repeated)")
+	flags.StringArrayVar(&datasets, "dataset", nil, "make the file system `NAME[,mount=PATH][,PROPERTY=VALUE]` below it (may be repeated)")
+	flags.StringVar(&p.Features, "features", "", "give the pool the features of the set `NAME`: minimal, or one of OpenZFS's compatibility sets, such as openzfs-2.1 (default minimal)")
 	flags.BoolVar(&p.WholeDisk, "whole-disk", false, "make a disk that is the pool's, with a partition table")
 	newMkfs(a, cmd, &opts, func(size builder.FileSystemSize) (_ builder.Maker, err error) {
 		p.Size = size
@@ -206,7 +208,10 @@ compressed. Free space takes no space in FILE.
 		}
 		return p, nil
 	})
-	cmd.Flag("size").Usage = "`SIZE` in bytes or with a unit (20G), or auto, which leaves room for more"
+	cmd.Flag("size").Usage = "make it as large as `SIZE`: bytes, with a unit if you like (20G), or auto, which leaves room for more"
+	if err := cmd.RegisterFlagCompletionFunc("features", cobra.FixedCompletions(zfs.FeatureSets(), cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag was registered just now
+	}
 	return cmd
 }
 
@@ -278,5 +283,17 @@ func (a *app) checkMkfs(opts *mkfsOptions, path string) error {
 	if err := sameFile(path, opts.output); err != nil {
 		return usageError{err}
 	}
-	return opts.check()
+	if err := opts.check(); err != nil || opts.output == standardInput {
+		return err
+	}
+	return creatable(opts.output)
+}
+
+// creatable says why there can be no file at path.
+func creatable(path string) error {
+	f, err := atomicfile.Create(path, atomicfile.Options{})
+	if err == nil {
+		f.Abort()
+	}
+	return err
 }

@@ -399,6 +399,8 @@ func (p *planner) rootError(err error, disk int64) error {
 	switch {
 	case !errors.As(err, &space):
 		return fmt.Errorf("%s: %d MiB: root file system: %w", p.spec.Called("diskSize"), disk/mebibyte, err)
+	case p.again && p.spec.DiskSize.Mode != spec.DiskSizeFixed:
+		return fmt.Errorf("%s: it leaves too little for what the system's own installer has added: %w", p.spec.Called("additionalSpace"), err)
 	case p.spec.DiskSize.Mode != spec.DiskSizeFixed:
 		return err // a larger one is tried
 	}

@@ -208,6 +208,9 @@ func (a *app) showBuilt(report builder.Report, files []string, streamed bool) er
 		o := report.System.Optimised
 		a.ui.printf("saved %s in the store by hard links of %d files", progress.Bytes(o.Bytes), o.Files)
 	}
+	if v := report.VM; v != nil && !v.KeptDisk {
+		a.ui.printf("the system's own installer, and its activation, have added %d files, changed %d and removed %d", len(v.Added), len(v.Changed), len(v.Removed))
+	}
 	result := buildResult{files, report}
 	switch {
 	case a.ui.json && streamed:

@@ -113,7 +113,7 @@ func (s *SystemdBoot) validate() error {
 		problem("xbootldrMountPoint is %q: want an absolute path", *p)
 	}
 	if strings.TrimSpace(s.ExtraInstallCommands) != "" {
-		problem("extraInstallCommands cannot run when an image is built without starting it: put files into the image with contents, or set installBootLoader to false")
+		problem("extraInstallCommands cannot run when an image is built without starting it: put files into the image with contents, or start it once with installMethod: vm")
 	}
 	if builders := []string{Builder2405, Builder2505, Builder2605}; !slices.Contains(builders, s.Builder) {
 		problem("builder is %q: want one of %s", s.Builder, strings.Join(builders, ", "))

@@ -94,7 +94,7 @@ let
   known = lib.concatStringsSep ", " (map (name: "boot.loader.${name}") (lib.attrNames loaders));
   name =
     if isEnabled "external" then
-      throw "boot.loader.external: its installHook is a program that needs a running system; Diskwright knows ${known}. Set installBootLoader = false to make an image without a boot loader."
+      throw "boot.loader.external: its installHook is a program that needs a running system; Diskwright knows ${known}. Set installMethod = \"vm\" to have the system install it, or installBootLoader = false to make an image without a boot loader."
     else if enabled == [ ] then
       throw "installBootLoader: the system enables no boot loader that Diskwright knows (${known}). Set installBootLoader = false to make an image without one."
     else if lib.length enabled > 1 then

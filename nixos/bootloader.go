@@ -39,7 +39,7 @@ func ReadBootLoader(ctx context.Context, store *tree.Inode, top nixstore.Path) (
 		err = settings.Validate()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the system's boot loader: %w; say what the image gets with bootLoader, or set installBootLoader to false", err)
+		return nil, fmt.Errorf("the system's boot loader: %w; say what the image gets with bootLoader, have the system install it with installMethod: vm, or set installBootLoader to false", err)
 	}
 	return settings, nil
 }

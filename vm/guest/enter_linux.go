@@ -55,6 +55,8 @@ func (g *guest) enter(c protocol.Command) error {
 	switch {
 	case err != nil:
 		return err
+	case status < 0:
+		return fmt.Errorf("%s: ended by signal %d (%v)", name, -status, syscall.Signal(-status))
 	case status != 0:
 		return fmt.Errorf("%s: exit status %d", name, status)
 	}

@@ -103,6 +103,9 @@ func (g *gangs) readCopy(b *ondisk.BlockPointer, copy int) ([]byte, error) {
 	if err := content.ReadFull(g.pool.device, raw, ondisk.DataOffset+a.Offset); err != nil {
 		return nil, err
 	}
+	if g.pool.trusting {
+		return raw, nil
+	}
 	return raw, checkSum(b, raw)
 }
 

@@ -43,7 +43,12 @@ const (
 //
 // It keeps a bit for each unit of allocation in use.
 func Check(ctx context.Context, r io.ReaderAt, size int64, list *finding.List, sink progress.Sink) (skipped []string, err error) {
-	p, labels, err := open(r, size)
+	return check(ctx, r, size, false, list, sink)
+}
+
+// check is Check, perhaps of a pool of a test: see [open].
+func check(ctx context.Context, r io.ReaderAt, size int64, trusting bool, list *finding.List, sink progress.Sink) (skipped []string, err error) {
+	p, labels, err := open(r, size, trusting)
 	switch {
 	case errors.Is(err, ErrNotZFS):
 		return nil, err
@@ -53,7 +58,7 @@ func Check(ctx context.Context, r io.ReaderAt, size int64, list *finding.List, s
 		list.Add(findUnknown, "", "%v; nothing can be checked", err)
 		return nil, nil
 	}
-	c := &checker{ctx: ctx, list: list, done: progress.Adder(sink), Pool: p, names: make(map[uint64]string), used: newUnits()}
+	c := newChecker(ctx, p, list, sink)
 	if err != nil {
 		list.Add(findUnreadable, "pool", "%v; nothing but labels can be checked", err)
 	}
@@ -62,10 +67,7 @@ func Check(ctx context.Context, r io.ReaderAt, size int64, list *finding.List, s
 		return nil, nil
 	}
 	progress.Phase(sink, "checking zfs", p.Allocated)
-	c.startWorkers()
-	err = c.everything()
-	c.stopWorkers()
-	if err == nil {
+	if err = c.walkAll(); err == nil {
 		c.features()
 		err = c.space()
 	}
@@ -103,8 +105,21 @@ type work struct {
 	b     ondisk.BlockPointer
 }
 
+func newChecker(ctx context.Context, p *Pool, list *finding.List, sink progress.Sink) *checker {
+	return &checker{
+		Pool: p, ctx: ctx, list: list, done: progress.Adder(sink),
+		names: make(map[uint64]string), used: newUnits(), uses: make(map[string]bool),
+	}
+}
+
+// walkAll walks all blocks, and returns when all of them were checked.
+func (c *checker) walkAll() error {
+	c.startWorkers()
+	defer c.stopWorkers()
+	return c.everything()
+}
+
 func (c *checker) startWorkers() {
-	c.uses = make(map[string]bool)
 	c.work = make(chan work, 64)
 	for range runtime.GOMAXPROCS(0) {
 		c.running.Go(func() {
@@ -607,7 +622,9 @@ func (c *checker) bytes(where string, b *ondisk.BlockPointer) {
 			continue
 		}
 		raw = data
-		c.done(int64(a.Size))
+		if c.done != nil {
+			c.done(int64(a.Size))
+		}
 		if !a.Gang {
 			c.padding(where, b, a)
 		}

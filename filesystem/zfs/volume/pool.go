@@ -34,10 +34,11 @@ func unsupported(format string, args ...any) error {
 type Pool struct {
 	Info
 
-	device *io.SectionReader
-	data   int64 // bytes from [ondisk.DataOffset] on that blocks can have
-	uber   ondisk.Uberblock
-	cache  blockCache
+	device   *io.SectionReader
+	trusting bool
+	data     int64 // bytes from [ondisk.DataOffset] on that blocks can have
+	uber     ondisk.Uberblock
+	cache    blockCache
 
 	mos       *objset
 	directory map[string]uint64 // object 1: where everything is
@@ -92,18 +93,19 @@ var readable = []string{
 // Open reads labels and meta objects of the pool on the device of size bytes in r.
 // What has no label is [ErrNotZFS].
 func Open(r io.ReaderAt, size int64) (*Pool, error) {
-	p, _, err := open(r, size)
+	p, _, err := open(r, size, false)
 	return p, err
 }
 
-// open is Open, and returns the labels as well.
-func open(r io.ReaderAt, size int64) (*Pool, []*label, error) {
+// open is Open, and returns the labels as well. Trusting is for tests: what has a
+// wrong checksum is read nevertheless.
+func open(r io.ReaderAt, size int64, trusting bool) (*Pool, []*label, error) {
 	labels, err := readLabels(r, size)
 	if err != nil {
 		return nil, nil, err
 	}
 	best := bestLabel(labels)
-	p := &Pool{device: io.NewSectionReader(r, 0, size)}
+	p := &Pool{device: io.NewSectionReader(r, 0, size), trusting: trusting}
 	if err := p.configure(best.list); err != nil {
 		return nil, labels, err
 	}

@@ -22,7 +22,7 @@ func newPlanCommand(a *app) *cobra.Command {
 		Long: `Show the disk image that build would make of SPEC and the flags: its size and
 how that came about, its partitions, and its file systems and how full they are.
 Nothing is written, and no file's content is read unless --verify-store or
---optimise-store ask for it.
+--optimise-store ask for it, or the builder zfs, which sums all.
 ` + exitStatusHelp,
 		Example: `  diskwright plan image.yaml
   diskwright plan --root ./rootfs --disk-size min --json`,

@@ -105,13 +105,12 @@ func (a *app) diskToServe(ctx context.Context, opts serveOptions, flags *pflag.F
 		if err != nil {
 			return nil, nil, err
 		}
+		if n := len(s.Roles()); n > 1 {
+			return nil, nil, usageError{fmt.Errorf("%s: %d disks cannot be served as one; build them and serve their images", s.Called("disks"), n)}
+		}
 		build, err := a.plan(ctx, s, a.options(opts.workOptions), opts.guest)
 		if err != nil {
 			return nil, nil, err
-		}
-		if len(build.Maps()) > 1 {
-			build.Close()
-			return nil, nil, usageError{fmt.Errorf("%s: a build of %d disks cannot be served: build it, and serve one of its images", s.Called("disks"), len(build.Maps()))}
 		}
 		return build.Map(), build.Close, nil
 	}

@@ -58,16 +58,17 @@ func (d *Dataset) Files() (*Files, error) { return d.pool.Files([]Mount{{"/", d}
 
 // Mounts says where the file systems of the pool belong:
 //
-//   - those with a path as mountpoint, unless canmount is off, at that path;
-//   - those with the mountpoint legacy at the path that legacy has for their name;
-//   - if that leaves nothing at the root, there that of the pool's property bootfs;
-//   - all others that have a mountpoint, but no place by these rules, below a
-//     directory of the pool's name, as in /tank/system/root. Where two have the same
-//     one, that of bootfs has it, or else one with canmount=on, or else the first by
-//     name.
+//   - those with a path as mountpoint, unless canmount is off, at that path. Where
+//     two have the same one, that of the pool's property bootfs has it, or else one
+//     with canmount=on, or else the first by name;
+//   - those with the mountpoint legacy where legacy has a path for their name. If
+//     that is nil, nobody knows where they belong;
+//   - if that leaves nothing at the root, there that of bootfs;
+//   - those for which there is no place by these rules, but that have or may have a
+//     mount point, below a directory of the pool's name, as in /tank/system/root.
 //
 // Those with the mountpoint none are containers of others, and have no place unless
-// they are bootfs.
+// they are bootfs; nor have legacy ones that legacy does not have.
 func (p *Pool) Mounts(legacy map[string]string) []Mount {
 	type candidate struct {
 		Mount
@@ -83,6 +84,9 @@ func (p *Pool) Mounts(legacy map[string]string) []Mount {
 		c := candidate{Mount{p.mountpoint(d), d}, 2}
 		if c.Path == "legacy" {
 			c.Path = legacy[d.Name]
+			if c.Path == "" && legacy != nil && d != bootfs {
+				continue
+			}
 		} else if canmount == "off" {
 			continue
 		}

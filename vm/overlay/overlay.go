@@ -164,30 +164,25 @@ func (m *merger) entry(path string, into *tree.Inode, e tree.Entry, fat bool) er
 		}
 		return m.directory(path, old, e.Inode, fat)
 	}
-	if old != nil {
-		same, err := m.same(old, e.Inode, fat)
-		if err != nil {
-			return fmt.Errorf("%q: %w", path, err)
+	same, err := m.sameFile(old, e.Inode)
+	if err != nil {
+		return fmt.Errorf("%q: %w", path, err)
+	}
+	if pair := m.pairs[old]; pair != nil && pair != e.Inode {
+		same = false
+	}
+	if same {
+		// It may have been given to somebody.
+		if !m.sameMetadata(old, e.Inode, fat) {
+			m.report.Changed = append(m.report.Changed, path)
 		}
-		if pair := m.pairs[old]; pair != nil && pair != e.Inode {
-			same = false
-		}
-		if same {
-			m.twins[e.Inode], m.pairs[old] = old, e.Inode
-			m.metadata(old, e.Inode, fat)
-			return nil
-		}
+		m.twins[e.Inode], m.pairs[old] = old, e.Inode
+		m.metadata(old, e.Inode, fat)
+		return nil
 	}
 	if m.isRandom(path) {
-		// What was there before may have been given to somebody.
-		kept, err := m.sameFile(old, e.Inode)
-		if err != nil {
-			return fmt.Errorf("%q: %w", path, err)
-		}
-		if !kept {
-			m.report.Left = append(m.report.Left, path)
-			return nil
-		}
+		m.report.Left = append(m.report.Left, path)
+		return nil
 	}
 	if old == nil {
 		m.report.Added = append(m.report.Added, path)
@@ -247,15 +242,6 @@ func (m *merger) sameMetadata(a, b *tree.Inode, fat bool) bool {
 	return fat || a.Mode == b.Mode && a.UID == b.UID && a.GID == b.GID && slices.EqualFunc(a.Xattrs, b.Xattrs, func(a, b tree.Xattr) bool {
 		return a.Name == b.Name && bytes.Equal(a.Value, b.Value)
 	})
-}
-
-// same reports whether two files, of which one is no directory, are the same but
-// for their times.
-func (m *merger) same(a, b *tree.Inode, fat bool) (bool, error) {
-	if a.Type() != b.Type() || !m.sameMetadata(a, b, fat) {
-		return false, nil
-	}
-	return m.sameData(a, b)
 }
 
 // sameFile reports whether two files, of which the first may be missing, have the same

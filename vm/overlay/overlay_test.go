@@ -83,6 +83,8 @@ func TestApply(t *testing.T) {
 	put(t, after, "nix/var/nix/db/db.sqlite-wal", "salts", now)
 	put(t, root, "etc/ssh/ssh_host_rsa_key", "known", epoch)
 	put(t, after, "etc/ssh/ssh_host_rsa_key", "known", epoch).UID = 7
+	put(t, root, "etc/given", "text", now)
+	put(t, after, "etc/given", "text", now).UID = 5
 	put(t, after, "boot/loader/loader.conf", "timeout 2", now)
 	put(t, after, "new/dir/file", "added", now).Mode = tree.TypeRegular | 0o4755
 	after.SetChild("three", after.Child("one")) // another name of a file
@@ -90,7 +92,7 @@ func TestApply(t *testing.T) {
 	after.SetChild("one", tree.NewSymlink("two", now)) // another type
 	want := &Report{
 		Added:   []string{"/boot/loader", "/boot/loader/loader.conf", "/new", "/new/dir", "/new/dir/file", "/three"},
-		Changed: []string{"/etc/changed", "/etc/ssh/ssh_host_rsa_key", "/nix", "/one"},
+		Changed: []string{"/etc/changed", "/etc/given", "/etc/ssh/ssh_host_rsa_key", "/nix", "/one"},
 		Removed: []string{"/etc/removed"},
 		Left:    []string{"/boot/loader/random-seed", "/etc/machine-id", "/nix/var/nix/db/db.sqlite", "/nix/var/nix/db/db.sqlite-wal"},
 	}
@@ -120,6 +122,9 @@ func TestApply(t *testing.T) {
 	}
 	if uid := root.Lookup("etc/ssh/ssh_host_rsa_key").UID; uid != 7 {
 		t.Errorf("a key that was given to somebody belongs to %d", uid)
+	}
+	if i := root.Lookup("etc/given"); i.UID != 5 || i.Mtime != now {
+		t.Errorf("a file that was given to somebody belongs to %d, and is of %v", i.UID, i.Mtime)
 	}
 	if root.Lookup("etc/machine-id") != nil {
 		t.Error("the machine's id is in the tree")

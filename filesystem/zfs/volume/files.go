@@ -63,7 +63,8 @@ func (d *Dataset) Files() (*Files, error) { return d.pool.Files([]Mount{{"/", d}
 //     with canmount=on, or else the first by name;
 //   - those with the mountpoint legacy where legacy has a path for their name. If
 //     that is nil, nobody knows where they belong;
-//   - if that leaves nothing at the root, there that of bootfs;
+//   - if that leaves nothing at the root, there that of bootfs, or the only file
+//     system of a pool, if it has no mountpoint that was set;
 //   - those for which there is no place by these rules, but that have or may have a
 //     mount point, below a directory of the pool's name, as in /tank/system/root.
 //
@@ -75,6 +76,9 @@ func (p *Pool) Mounts(legacy map[string]string) []Mount {
 		rank int
 	}
 	bootfs := p.bootFS()
+	if only := p.onlyFileSystem(); only != nil && bootfs == nil {
+		bootfs = only
+	}
 	var candidates []candidate
 	for _, d := range p.datasets {
 		if d.Kind != KindFileSystem {
@@ -82,6 +86,9 @@ func (p *Pool) Mounts(legacy map[string]string) []Mount {
 		}
 		canmount := d.Properties["canmount"].Value
 		c := candidate{Mount{p.mountpoint(d), d}, 2}
+		if _, set := d.Properties["mountpoint"]; d == bootfs && !set {
+			c.Path = "" // which is only where it goes if it goes nowhere else
+		}
 		if c.Path == "legacy" {
 			c.Path = legacy[d.Name]
 			if c.Path == "" && legacy != nil && d != bootfs {
@@ -137,6 +144,20 @@ func (p *Pool) mountpoint(d *Dataset) string {
 		return m.Value
 	}
 	return "/" + d.Name // what it is where nobody has set it
+}
+
+// onlyFileSystem returns that of a pool that has one, which nobody has said where to
+// mount, or nil.
+func (p *Pool) onlyFileSystem() (only *Dataset) {
+	for _, d := range p.datasets {
+		if d.Kind == KindFileSystem {
+			if _, set := d.Properties["mountpoint"]; only != nil || set {
+				return nil
+			}
+			only = d
+		}
+	}
+	return only
 }
 
 // bootFS returns the dataset that the pool's property bootfs names, or nil.

@@ -36,6 +36,9 @@ func (p *Parameter) manual(b *strings.Builder) {
 	if p.Detail != "" {
 		fmt.Fprintf(b, "\n%s\n", markdown(p.Detail))
 	}
+	if len(p.Allowed) > 0 && !p.ListsAllowed() {
+		fmt.Fprintf(b, "\nAll names: %s.\n", strings.Join(p.allowedWords(), ", "))
+	}
 }
 
 // Usage returns the flag with a word for its value.
@@ -79,14 +82,12 @@ func (p *Parameter) Placeholder() string {
 }
 
 func (p *Parameter) typeInWords() string {
-	if len(p.Allowed) > 0 {
-		words := make([]string, len(p.Allowed))
-		for i, value := range p.Allowed {
-			words[i] = "`" + value + "`"
-		}
-		return alternatives(words)
+	if p.ListsAllowed() {
+		return alternatives(p.allowedWords())
 	}
 	switch p.Kind {
+	case KindChoice:
+		return "name"
 	case KindSize:
 		return "[size](#sizes)"
 	case KindBootSize:
@@ -100,6 +101,15 @@ func (p *Parameter) typeInWords() string {
 	default:
 		return string(p.Kind)
 	}
+}
+
+// allowedWords returns the allowed values as code.
+func (p *Parameter) allowedWords() []string {
+	words := make([]string, len(p.Allowed))
+	for i, value := range p.Allowed {
+		words[i] = "`" + value + "`"
+	}
+	return words
 }
 
 func (p *Parameter) defaultInWords() string {

@@ -69,6 +69,9 @@ type Parameter struct {
 	field func(*Spec) any // a pointer to the field that holds the value
 }
 
+// ListsAllowed reports whether the allowed values are few enough for a line.
+func (p *Parameter) ListsAllowed() bool { return len(p.Allowed) > 0 && len(p.Allowed) <= 12 }
+
 // Parameters returns the table of all parameters, in the manual's order.
 func Parameters() []Parameter {
 	list := make([]Parameter, len(table))

@@ -159,6 +159,10 @@ func (v *validator) choice(name, value string) bool {
 	if slices.Contains(p.Allowed, value) || value == "" && p.Nullable {
 		return true
 	}
+	if !p.ListsAllowed() {
+		v.fail(name, "%q is none of %d known names%s", value, len(p.Allowed), suggestion(value, p.Allowed))
+		return false
+	}
 	v.fail(name, "%q is unknown; it must be %s%s", value, alternatives(p.Allowed), suggestion(value, p.Allowed))
 	return false
 }

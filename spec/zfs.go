@@ -269,6 +269,21 @@ func (v *validator) anyBroken(prefix string) bool {
 	return false
 }
 
+// apart returns the errors that were joined.
+func apart(err error) (list []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return []error{err}
+	}
+	for _, err := range joined.Unwrap() {
+		list = append(list, apart(err)...)
+	}
+	return list
+}
+
 // pool lays the disks out and checks the pool as a whole, to learn what does not
 // fit together.
 func (v *validator) pool() {
@@ -286,7 +301,7 @@ func (v *validator) pool() {
 				err = v.spec.PoolOptions(table.Size(part)).Check()
 			}
 		}
-		if err != nil {
+		for _, err := range apart(err) {
 			place := v.spec.where("builder")
 			v.problems = append(v.problems, Problem{place.String(), "", err, place.at})
 		}

@@ -153,7 +153,11 @@ func TestZFSProblems(t *testing.T) {
 			`a.yaml:4:59: rootPoolFilesystemProperties.atime: must be a string or a whole number, not the boolean false; ZFS says "on" and "off"`,
 			`a.yaml:4:79: rootPoolFilesystemProperties.compression: property compression="best": not one of on, off, lz4, `}},
 		{"features: openzfs-3\n", []string{
-			`a.yaml:4:11: features: "openzfs-3" is unknown; it must be `}},
+			`a.yaml:4:11: features: "openzfs-3" is none of `}},
+		{"features: legacy\n", []string{
+			`a.yaml:3:10: property compression: feature "lz4_compress": the pool does not have this feature; `}},
+		{"rootPoolProperties: {bootfs: tank/x}\ndatasets: {tank/a: {mount: /}, tank/b c/%: {}}\n", []string{
+			`a.yaml:2:10: the dataset's name "b c/%" is not letters`}},
 
 		// Datasets.
 		{"datasets: {}\n", []string{`a.yaml:3:11: datasets: no dataset is mounted at "/"; one must be`}},

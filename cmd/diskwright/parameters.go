@@ -75,7 +75,7 @@ func (p *parameterFlags) add(cmd *cobra.Command, names ...string) {
 // usage returns the line of help of a parameter's flag.
 func usage(p *spec.Parameter) string {
 	text := spec.Plain(p.Summary)
-	if len(p.Allowed) > 1 {
+	if len(p.Allowed) > 1 && p.ListsAllowed() {
 		text += ": " + strings.Join(p.Allowed, ", ")
 	}
 	if p.Repeats() {

@@ -175,7 +175,9 @@ func (p *pool) needFeatures(fs *fileSystem) error {
 		if !n.needed {
 			continue
 		}
-		if err := p.features.need(n.feature); err != nil {
+		// What is inherited was said of the file system that has it.
+		_, own := fs.local[n.property]
+		if err := p.features.need(n.feature); err != nil && (own || fs.parent == nil) {
 			wrong = append(wrong, fmt.Errorf("property %s: %w", n.property, err))
 		}
 	}

@@ -38,7 +38,7 @@ func (e *LZ4Encoder) Encode(dst, src []byte) (n int, ok bool) {
 	if len(dst) < lz4Header {
 		return 0, false
 	}
-	e.reset()
+	base := e.reset()
 	out := lz4Output{p: dst, n: lz4Header}
 	anchor, at := 0, 1
 	limit := len(src) - lz4MatchLimit - 1 // the position behind at may match too
@@ -48,15 +48,17 @@ func (e *LZ4Encoder) Encode(dst, src []byte) (n int, ok bool) {
 		for misses := 1 << lz4SkipTrigger; at <= limit; misses++ {
 			word := le.Uint64(src[at:])
 			first, second := &e.table[lz4Hash(word)], &e.table[lz4Hash(word>>8)]
-			from = *first - e.base
-			*first = e.base + uint32(at)
-			if uint32(at)-from <= lz4MaxOffset && from < uint32(at) && le.Uint32(src[from:]) == uint32(word) {
+			// What is not before, or too far before, wraps around.
+			here := uint32(at)
+			from = *first - base
+			*first = base + here
+			if here-from-1 < lz4MaxOffset && le.Uint32(src[from:]) == uint32(word) {
 				found = true
 				break
 			}
-			from = *second - e.base
-			*second = e.base + uint32(at) + 1
-			if uint32(at)-from < lz4MaxOffset && from <= uint32(at) && le.Uint32(src[from:]) == uint32(word>>8) {
+			from = *second - base
+			*second = base + here + 1
+			if here-from < lz4MaxOffset && le.Uint32(src[from:]) == uint32(word>>8) {
 				at++
 				found = true
 				break
@@ -79,7 +81,7 @@ func (e *LZ4Encoder) Encode(dst, src []byte) (n int, ok bool) {
 		anchor = at
 		if at <= limit {
 			// What the match ends with may be met again.
-			e.table[lz4Hash(le.Uint64(src[at-2:]))] = e.base + uint32(at) - 2
+			e.table[lz4Hash(le.Uint64(src[at-2:]))] = base + uint32(at) - 2
 		}
 	}
 	if !out.sequence(src[anchor:], 0, 0) {
@@ -89,14 +91,16 @@ func (e *LZ4Encoder) Encode(dst, src []byte) (n int, ok bool) {
 	return out.n, true
 }
 
-// reset forgets the blocks before. Their positions, which are left in the table, are
-// below base: without base they are far behind the end of any block.
-func (e *LZ4Encoder) reset() {
+// reset forgets the blocks before, and returns the new base. Their positions, which
+// are left in the table, are below it: without base they are far behind the end of
+// any block.
+func (e *LZ4Encoder) reset() (base uint32) {
 	const most = 1<<31 - MaxBlockSize
 	if e.base += MaxBlockSize; e.base > most {
 		clear(e.table[:])
 		e.base = MaxBlockSize
 	}
+	return e.base
 }
 
 // lz4Hash returns the hash of the lower five bytes of a word.

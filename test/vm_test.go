@@ -5,6 +5,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +20,8 @@ import (
 	"diskwright/test/fixture"
 	"diskwright/test/oracle"
 	"diskwright/test/scratch"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // vmCase is an image whose boot loader a system of the fixture installs itself, in a
@@ -31,15 +34,17 @@ type vmCase struct {
 	variables bool            // with touchEFIVars
 	args      []string
 	long      bool
-	twice     bool // built twice also where tests are to be short
+	twice     bool   // built twice also where tests are to be short
+	explained string // the name in docs/vm.md of what differs from a native image
 }
 
 var bothFirmwares = []boot.Firmware{boot.BIOS, boot.UEFI}
 
 var vmMatrix = []vmCase{
-	{name: "GRUB, hybrid", system: "grub-installs", layout: "hybrid", firmwares: bothFirmwares, args: []string{"--boot-size", "128M"}, twice: true},
+	{name: "GRUB, hybrid", system: "grub-installs", layout: "hybrid", firmwares: bothFirmwares, args: []string{"--boot-size", "128M"}, twice: true,
+		explained: "grub"},
 	{name: "systemd-boot, efixbootldr, variables", system: "systemd-boot-xbootldr-installs", layout: "efixbootldr", firmwares: bothFirmwares[1:],
-		variables: true, args: []string{"--boot-size", "256M"}},
+		variables: true, args: []string{"--boot-size", "256M"}, explained: "sd"},
 	{name: "systemd-boot, efi", system: "systemd-boot-installs", layout: "efi", firmwares: bothFirmwares[1:], args: []string{"--boot-size", "128M"}, long: true},
 	{name: "GRUB, legacy", system: "grub-installs", layout: "legacy", firmwares: bothFirmwares[:1], long: true},
 	{name: "GRUB, legacy+boot", system: "grub-installs", layout: "legacy+boot", firmwares: bothFirmwares[:1], args: []string{"--boot-size", "128M"}, long: true},
@@ -100,6 +105,10 @@ func TestVMBootMatrix(t *testing.T) {
 			if !kept {
 				checkDisk(t, image, findLayout(c.layout))
 			}
+			if c.explained != "" {
+				native := bootCase{layout: c.layout, args: c.args}.build(t, s)
+				checkExplained(t, native, image, c.explained)
+			}
 			for _, firmware := range c.firmwares {
 				m := boot.Machine{Image: image, Firmware: firmware}
 				if c.variables {
@@ -108,6 +117,44 @@ func TestVMBootMatrix(t *testing.T) {
 				checkBooted(t, boot.Run(t, m), s, s.Toplevel)
 			}
 		})
+	}
+}
+
+// checkExplained compares what differs between an image that was built natively and
+// one that was not with what docs/vm.md explains.
+func checkExplained(t testing.TB, native, image, name string) {
+	t.Helper()
+	text, err := os.ReadFile("../docs/vm.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, ok := strings.Cut(string(text), "    $ diskwright diff --content-only native-"+name+"/nixos.img vm-"+name+"/nixos.img\n")
+	if !ok {
+		t.Fatalf("docs/vm.md does not compare %s", name)
+	}
+	var want, got []string
+	add := func(lines *[]string, line string) {
+		if line != "" && strings.Contains("F+-~", line[:1]) {
+			*lines = append(*lines, line)
+		}
+	}
+	for line := range strings.Lines(block) {
+		line, indented := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
+		if line != "" && !indented {
+			break
+		}
+		add(&want, line)
+	}
+	var exit *exec.ExitError
+	out, err := command("diff", "--content-only", native, image).Output()
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+		t.Fatalf("diskwright diff: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		add(&got, strings.TrimRight(line, "\n"))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("differences (-docs/vm.md +real):\n%s", diff)
 	}
 }
 

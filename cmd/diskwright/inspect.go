@@ -172,10 +172,12 @@ func printDetails(t *table, list []inspect.FileSystem) {
 		if fs.LastMounted != "" {
 			t.line("  mounted on\t%s", show(fs.LastMounted))
 		}
-		name := "features"
-		for _, line := range wrap(fs.Features, 60) {
-			t.line("  %s\t%s", name, line)
-			name = ""
+		if len(fs.Features) > 0 {
+			name := "features"
+			for _, line := range wrap(fs.Features, 60) {
+				t.line("  %s\t%s", name, line)
+				name = ""
+			}
 		}
 		if fs.Pool != nil {
 			printDatasets(t, fs.Pool)

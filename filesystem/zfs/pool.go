@@ -68,8 +68,9 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 }
 
 // SmallestSize returns the size of a device that has room for the trees even if
-// nothing in them could be compressed, and of whose pool a share stays free beside
-// what ZFS keeps for itself. It reads no file, and does not ask for the size in opts.
+// nothing in them could be compressed, and of whose pool a share, 0 to 99 percent,
+// stays free beside what ZFS keeps for itself. It reads no file, and does not ask for
+// the size in opts.
 func SmallestSize(ctx context.Context, root *tree.Inode, opts Options, freePercent int) (int64, error) {
 	opts.Size = MaxSize
 	p, systems, err := prepare(root, opts)
@@ -80,7 +81,8 @@ func SmallestSize(ctx context.Context, root *tree.Inode, opts Options, freePerce
 	if _, _, err := p.write(ctx, systems); err != nil {
 		return 0, err
 	}
-	needed := p.needed*100/(100-int64(freePercent)) + p.needed/assumedShare
+	inUse := int64(100 - min(max(freePercent, 0), 99))
+	needed := p.needed*100/inUse + p.needed/assumedShare
 	return newGeometry(MinSize).enlarged(needed, p.ashift).device, nil
 }
 

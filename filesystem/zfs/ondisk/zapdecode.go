@@ -45,6 +45,9 @@ type FatZAPHeader struct {
 	TableBlock, TableBlocks uint64
 
 	Leaves, Entries, Salt uint64
+	// Normalized says that names are hashed in another form than the one that
+	// they have, so that those are found that differ in case.
+	Normalized bool
 
 	hashBits  int
 	blockSize int
@@ -67,7 +70,7 @@ func DecodeFatZAP(block []byte) (*FatZAPHeader, error) {
 	word := func(i int) uint64 { return le.Uint64(block[8*i:]) }
 	h := &FatZAPHeader{
 		TableBlock: word(2), TableBlocks: word(3),
-		Leaves: word(8), Entries: word(9), Salt: word(10),
+		Leaves: word(8), Entries: word(9), Salt: word(10), Normalized: word(11) != 0,
 		hashBits: zapHashBits, blockSize: len(block),
 	}
 	if flags := word(12); flags&zapUint64Keys != 0 {
@@ -101,7 +104,8 @@ func (h *FatZAPHeader) Slot(slot uint64) (block uint64, at int) {
 	return h.TableBlock + slot/perBlock, 8 * int(slot%perBlock)
 }
 
-// Hash returns the hash of a name, whose upper bits are the number of its slot.
+// Hash returns the hash of a name, whose upper bits are the number of its slot. It is
+// another one if the ZAP is Normalized.
 func (h *FatZAPHeader) Hash(name string) uint64 {
 	return zapCRC(h.Salt, name) &^ (1<<(64-h.hashBits) - 1)
 }

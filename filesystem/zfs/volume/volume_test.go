@@ -352,3 +352,25 @@ func image(t testing.TB, disk content.Source) []byte {
 	}
 	return p
 }
+
+// Names of which case does not matter are found exactly, in directories of any size.
+func TestNamesWithoutCase(t *testing.T) {
+	root := dir()
+	for i := range 3000 {
+		root.SetChild(fmt.Sprintf("Entry-%05d", i), file(text(int64(i%7))))
+	}
+	opts := options(gib)
+	opts.Properties = map[string]string{"casesensitivity": "insensitive", "normalization": "formD"}
+	files, err := open(t, plan(t, root, opts)).Files(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/Entry-00000", "/Entry-02999"} {
+		if _, err := files.Lookup(path, true); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := files.Lookup("/entry-00000", true); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}

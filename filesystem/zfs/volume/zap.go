@@ -78,7 +78,12 @@ func (o *object) findEntry(name string) (e ondisk.ZAPEntry, ok bool, err error) 
 		entries, err = ondisk.DecodeMicroZAP(block)
 	} else {
 		var h *ondisk.FatZAPHeader
-		if h, err = ondisk.DecodeFatZAP(block); err == nil {
+		if h, err = ondisk.DecodeFatZAP(block); err == nil && h.Normalized {
+			err = o.eachEntry(func(some []ondisk.ZAPEntry) { entries = append(entries, some...) })
+			if err != nil {
+				return e, false, err
+			}
+		} else if err == nil {
 			var leaf *ondisk.ZAPLeaf
 			hash := h.Hash(name)
 			if leaf, err = o.leaf(h, hash>>(64-h.TableShift)); err != nil {

@@ -78,7 +78,8 @@ type output struct {
 	scripted bool     // a script has begun, which may have put anything there
 }
 
-// writeImages writes the image of each disk.
+// writeImages writes the image of each disk. They appear together, when all are
+// complete.
 func (o *output) writeImages(ctx context.Context) error {
 	b := o.build
 	total := int64(0)
@@ -86,14 +87,24 @@ func (o *output) writeImages(ctx context.Context) error {
 		total += d.DataBytes
 	}
 	progress.Phase(b.opts.Progress, "writing", total)
+	var images []*atomicfile.File
 	for i, d := range b.Report.All() {
-		encoder := b.encoder(o.dir, d.Role)
-		err := o.write(filepath.Join(o.dir, d.File), func(f *os.File) error { return encoder.Write(ctx, b.disks[i], f) })
+		f, err := o.create(filepath.Join(o.dir, d.File))
 		if err != nil {
 			return err
 		}
+		defer f.Abort()
+		if err := b.encoder(o.dir, d.Role).Write(ctx, b.disks[i], f.File); err != nil {
+			return err
+		}
+		if len(b.disks) > 1 && !b.opts.NoSync { // so that appearing takes no time
+			if err := f.Sync(); err != nil {
+				return err
+			}
+		}
+		images = append(images, f)
 	}
-	return nil
+	return o.commit(images...)
 }
 
 // encoder returns what writes the disk with a role in the format that was asked for.
@@ -132,7 +143,7 @@ func (o *output) writeHydraBuildProducts() error {
 
 // write makes the file at path, which appears when it is complete.
 func (o *output) write(path string, write func(f *os.File) error) error {
-	f, err := atomicfile.Create(path, atomicfile.Options{NoSync: o.build.opts.NoSync})
+	f, err := o.create(path)
 	if err != nil {
 		return err
 	}
@@ -140,10 +151,22 @@ func (o *output) write(path string, write func(f *os.File) error) error {
 	if err := write(f.File); err != nil {
 		return err
 	}
-	if err := f.Commit(); err != nil {
-		return err // and what is at path may be from before
+	return o.commit(f)
+}
+
+// create begins the file at path, which calls itself so.
+func (o *output) create(path string) (*atomicfile.File, error) {
+	return atomicfile.Create(path, atomicfile.Options{NoSync: o.build.opts.NoSync})
+}
+
+// commit makes complete files appear.
+func (o *output) commit(files ...*atomicfile.File) error {
+	for _, f := range files {
+		if err := f.Commit(); err != nil {
+			return err // and what is at its path may be from before
+		}
+		o.files = append(o.files, f.Name())
 	}
-	o.files = append(o.files, path)
 	return nil
 }
 

@@ -206,12 +206,19 @@ func TestPoolWriteDir(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(source, "file"), []byte("changed"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	dir = filepath.Join(t.TempDir(), "out")
-	if _, err := b.WriteDir(t.Context(), dir); !errors.Is(err, content.ErrChanged) {
-		t.Errorf("a file that has changed: %v", err)
+	fresh := filepath.Join(t.TempDir(), "out")
+	for _, out := range []string{fresh, dir} {
+		if _, err := b.WriteDir(t.Context(), out); !errors.Is(err, content.ErrChanged) {
+			t.Errorf("a file that has changed: %v", err)
+		}
 	}
-	if _, err := os.Lstat(dir); err == nil {
+	if _, err := os.Lstat(fresh); err == nil {
 		t.Error("one of two disks was left")
+	}
+	for _, was := range []string{boot, root} { // and neither has taken the place of what was there
+		if _, err := os.Lstat(was); err != nil {
+			t.Error(err)
+		}
 	}
 
 	one := mustPlan(t, poolFiles, func(s *spec.Spec) {

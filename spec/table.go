@@ -130,8 +130,8 @@ A parameter that belongs to the other builder is an error.`,
 		Detail: `With the builder ‘zfs’ it is a number of MiB: the size of the boot disk, whose FAT begins at 2 MiB and ends 1 MiB before the end
 of the disk; with ‘disks: 1’ where the FAT ends.
 
-With the builder ‘disk’ it is a size, and only for the layouts legacy+boot, efi, efixbootldr and hybrid. As in make-disk-image.nix it is the offset of the partition's end, not its size, and
-always rounded up to the next whole MiB: 256M ends the partition at 257 MiB, so that the ESP of efi and hybrid, which
+With the builder ‘disk’ it is a size, and only for the layouts legacy+boot, efi, efixbootldr and hybrid. As in
+make-disk-image.nix it is the offset of the partition's end, not its size, and always rounded up to the next whole MiB: 256M ends the partition at 257 MiB, so that the ESP of efi and hybrid, which
 starts at 8 MiB, has 249 MiB; BOOT of legacy+boot, from 1 MiB, 256 MiB; BOOT of efixbootldr, from 100 MiB, 157 MiB.
 
 With ‘compat: older’ it is what parted takes: 256M and 256MB are millions of bytes there, 256MiB are MiB. With an

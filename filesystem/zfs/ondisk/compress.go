@@ -2,9 +2,9 @@ package ondisk
 
 import (
 	"bytes"
+	"compress/zlib"
 	"errors"
 
-	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -32,7 +32,8 @@ func (c Compression) Encoder(level ZstdLevel) Encoder {
 	return nil
 }
 
-// gzipEncoder writes zlib streams (module/zfs/gzip.c).
+// gzipEncoder writes zlib streams (module/zfs/gzip.c). They are those of the standard
+// library, since GRUB cannot read all that faster encoders write.
 type gzipEncoder struct {
 	w   *zlib.Writer
 	out limitedBuffer

@@ -24,6 +24,7 @@ import (
 	"diskwright/vm/protocol"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 )
 
 // installerVariable names, in the environment of this program, which of the
@@ -48,22 +49,31 @@ func TestMain(m *testing.M) {
 // binaries is where guestProgram builds.
 var binaries string
 
+// seen is what an installer knows.
+type seen struct {
+	job  *protocol.Job
+	uuid string // of the root file system
+}
+
 // installers change a disk, as virtual machines would: its root file system's tree,
 // and the disk itself.
 var installers = map[string]struct {
-	files func(root *tree.Inode, job *protocol.Job) error
+	files func(root *tree.Inode, seen *seen) error
 	disk  func(f *os.File) error
 }{
 	"nothing": {},
-	"files": {files: func(root *tree.Inode, job *protocol.Job) error {
+	"identity": {files: func(root *tree.Inode, seen *seen) error {
+		return tree.PutFile(root, "/uuid", tree.NewFile(content.Bytes(seen.uuid), tree.Time{}), tree.Time{})
+	}},
+	"files": {files: func(root *tree.Inode, seen *seen) error {
 		commands := ""
-		for _, c := range job.Commands {
+		for _, c := range seen.job.Commands {
 			commands += strings.Join(c.Args, " ") + "\n"
 		}
 		now := tree.Time{Sec: 1790000000}
 		return errors.Join(
 			tree.PutFile(root, "/boot/loader.conf", tree.NewFile(content.Bytes(commands), now), now),
-			tree.PutFile(root, "/boot/links", tree.NewFile(content.Bytes(strings.Join(job.Links, "\n")), now), now),
+			tree.PutFile(root, "/boot/links", tree.NewFile(content.Bytes(strings.Join(seen.job.Links, "\n")), now), now),
 			tree.PutFile(root, "/etc/machine-id", tree.NewFile(content.Bytes(fmt.Sprint(os.Getpid())), now), now),
 		)
 	}},
@@ -76,7 +86,7 @@ var installers = map[string]struct {
 		copy(code[0x180:], "GRUB \x00")
 		return writeAt(f, 0, string(code))
 	}},
-	"fails": {files: func(*tree.Inode, *protocol.Job) error { return errors.New("no such device") }},
+	"fails": {files: func(*tree.Inode, *seen) error { return errors.New("no such device") }},
 }
 
 func writeAt(f *os.File, offset int64, text string) error {
@@ -128,7 +138,7 @@ func install(name, disk string, job *protocol.Job) error {
 	}
 	defer f.Close()
 	if installer.files != nil {
-		if err := changeFiles(f, func(root *tree.Inode) error { return installer.files(root, job) }); err != nil {
+		if err := changeFiles(f, func(root *tree.Inode, uuid string) error { return installer.files(root, &seen{job, uuid}) }); err != nil {
 			return err
 		}
 	}
@@ -140,7 +150,7 @@ func install(name, disk string, job *protocol.Job) error {
 
 // changeFiles makes the file system of the only partition another one, of what
 // change makes of its tree.
-func changeFiles(f *os.File, change func(root *tree.Inode) error) error {
+func changeFiles(f *os.File, change func(root *tree.Inode, uuid string) error) error {
 	fi, err := f.Stat()
 	if err != nil {
 		return err
@@ -159,7 +169,7 @@ func changeFiles(f *os.File, change func(root *tree.Inode) error) error {
 		return err
 	}
 	root.RemoveChild("lost+found")
-	if err := change(root); err != nil {
+	if err := change(root, uuid.UUID(v.Superblock().UUID).String()); err != nil {
 		return err
 	}
 	opts := ext4.Options{Size: size / 1024 * 1024, Label: "nixos"}
@@ -428,3 +438,60 @@ func TestVMErrors(t *testing.T) {
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// However the size of the disk is found, it is that of the plan, and what was
+// installed fits.
+func TestVMSizes(t *testing.T) {
+	for name, change := range map[string]func(s *spec.Spec){
+		"auto":    func(s *spec.Spec) { s.DiskSize, s.AdditionalSpace = spec.DiskSize{}, "4M" },
+		"fixed":   func(s *spec.Spec) { s.DiskSize = spec.DiskSize{Mode: spec.DiskSizeFixed, MiB: 33} },
+		"aligned": func(s *spec.Spec) { s.Format, s.AlignDisk = "vpc", true },
+		"rounded": func(s *spec.Spec) { s.Format = "vpc" },
+	} {
+		s, opts := vmSpec(t, "files")
+		change(s)
+		b, err := New(t.Context(), s, opts)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		opts.WithoutVM = true
+		planned, err := New(t.Context(), s, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(planned.Report.Table, b.Report.Table); diff != "" {
+			t.Errorf("%s: the table: (-planned +built)\n%s", name, diff)
+		}
+		if diff := cmp.Diff(planned.Report.AutoSize, b.Report.AutoSize); diff != "" {
+			t.Errorf("%s: the size: (-planned +built)\n%s", name, diff)
+		}
+		was, is := planned.Report.FileSystems[0], b.Report.FileSystems[0]
+		if was.Inodes != is.Inodes || was.FreeInodes <= is.FreeInodes {
+			t.Errorf("%s: %d inodes, %d free; planned %d and %d", name, is.Inodes, is.FreeInodes, was.Inodes, was.FreeInodes)
+		}
+		if mode := b.Report.DiskSizeMode; mode != planned.Report.DiskSizeMode {
+			t.Errorf("%s: the mode is %q", name, mode)
+		}
+		if err := errors.Join(b.Close(), planned.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A build that is not deterministic has the same identifiers in both plans: those
+// that the installer has seen.
+func TestVMRandomIdentity(t *testing.T) {
+	s, opts := vmSpec(t, "identity")
+	s.Deterministic = false
+	b, err := New(t.Context(), s, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := textOf(t, rootTree(t, b), "uuid"), b.Report.FileSystems[0].UUID; got != want {
+		t.Errorf("the installer has seen %s, the image has %s", got, want)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}

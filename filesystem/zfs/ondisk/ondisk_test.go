@@ -66,15 +66,15 @@ func TestLZ4(t *testing.T) {
 		if err := DecodeLZ4(got, append(dst[:n:n], 0, 0, 0)); err != nil || !bytes.Equal(got, src) {
 			t.Errorf("%d bytes in %d: %v", len(src), n, err)
 		}
-		if _, ok := e.Encode(dst[:n-1], src); ok {
+		if _, ok := e.Encode(make([]byte, n-1), src); ok {
 			t.Errorf("%d bytes fit %d as well as %d", len(src), n-1, n)
 		}
-		again := make([]byte, n)
-		if m, ok := new(LZ4Encoder).Encode(again, src); !ok || m != n || !bytes.Equal(again, dst[:n]) {
+		again := make([]byte, len(dst))
+		if m, ok := new(LZ4Encoder).Encode(again, src); !ok || m != n || !bytes.Equal(again[:n], dst[:n]) {
 			t.Errorf("%d bytes: what was compressed before makes a difference", len(src))
 		}
 	}
-	if n, _ := e.Encode(make([]byte, 200), make([]byte, 10000)); n > 60 {
+	if n, _ := e.Encode(make([]byte, 200), make([]byte, 10000)); n > 70 {
 		t.Errorf("zeros take %d bytes", n)
 	}
 }

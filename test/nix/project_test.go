@@ -201,6 +201,12 @@ func TestFlake(t *testing.T) {
 	if !arguments {
 		t.Error("lib.makeDiskImage is no make-disk-image.nix")
 	}
+	for _, name := range []string{"makeMultiDiskZFSImage", "makeSingleDiskZFSImage"} {
+		var function bool
+		if eval("lib."+name, "builtins.isFunction", &function); !function {
+			t.Errorf("lib.%s is no function", name)
+		}
+	}
 	var module bool
 	eval("nixosModules.default", "module: builtins.isFunction (import module)", &module)
 	if !module {

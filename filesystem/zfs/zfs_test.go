@@ -196,7 +196,7 @@ func TestGolden(t *testing.T) {
 	opts := testOptions(64 * mib)
 	opts.Properties["compression"] = "lz4"
 	opts.Datasets = []Dataset{{Name: "home"}}
-	const want = "3db8ef40dee406b3d53227087eb58eef2145430f0d1980649c1f6c3cf05ab824"
+	const want = "a258d6308f4adcffc1b0ce39d716bbd38f0531c6be2db4c85d7dffb61fa329c9"
 	if got := fmt.Sprintf("%x", digest(t, root, opts)); got != want {
 		t.Errorf("SHA-256 of the image: %s, want %s", got, want)
 	}

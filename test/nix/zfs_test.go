@@ -199,6 +199,13 @@ func TestZFSOutputs(t *testing.T) {
 	for args, want := range map[string][]string{
 		`single format = "qcow2-compressed";`: {"nixos.root.qcow2"},
 		`single format = "vpc";`:              {"nixos.root.vhd"},
+		`multi includeChannel = false; parameters = { baseName = "a b"; compress = "zstd"; }; postVM = ''
+			test "$bootDiskImage" = "$out/a b.boot.img.zst"
+			test "$rootDiskImage" = "$out/a b.root.img.zst"
+			test -s "$bootDiskImage" && test -s "$rootDiskImage"
+			rm "$bootDiskImage"
+			yes | head -n 1
+		'';`: {"a b.root.img.zst"},
 		`multi format = "vdi"; includeChannel = false; parameters.features = "openzfs-2.1";`: {"nixos.boot.vdi", "nixos.root.vdi"},
 	} {
 		kind, args, _ := strings.Cut(args, " ")

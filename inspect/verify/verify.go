@@ -221,13 +221,19 @@ func (r *run) fileSystem(fs inspect.FileSystem) error {
 			return r.notThere(list, err, fat.ErrNotFAT)
 		})
 	case fs.Type == "zfs":
-		return r.area(name, func(list *finding.List) error {
-			skipped, err := volume.Check(r.ctx, section, section.Size(), list, r.opts.Progress)
-			for _, what := range skipped {
-				r.skip(name, what)
-			}
-			return r.notThere(list, err, volume.ErrNotZFS)
-		})
+		var list finding.List
+		skipped, err := volume.Check(r.ctx, section, section.Size(), &list, r.opts.Progress)
+		if errors.Is(err, volume.ErrUnsupported) {
+			r.skip(name, err.Error())
+			return r.ctx.Err()
+		}
+		for _, what := range skipped {
+			r.skip(name, what)
+		}
+		if err := r.notThere(&list, err, volume.ErrNotZFS); err != nil {
+			return err
+		}
+		return r.take(name, &list)
 	}
 	r.skip(name, "only ext2, ext3, ext4, FAT and ZFS are checked")
 	return nil

@@ -29,7 +29,6 @@ const (
 	findFeature    = "feature"
 	findAccount    = "space-used"
 	findUnreadable = "unreadable"
-	findUnknown    = "not-checked"
 )
 
 // Check looks for what is wrong with the pool on the device of size bytes in r, as
@@ -37,7 +36,7 @@ const (
 // anything leads to, all its copies, what is behind them up to the end of what is
 // allocated, the space maps against the blocks that there are, and how often
 // features are said to be used. It goes on after whatever it finds; an error is only
-// what ends it: a cancelled context, and [ErrNotZFS].
+// what ends it: a cancelled context, [ErrNotZFS] and [ErrUnsupported].
 //
 // Skipped says what could not be checked, although nothing is wrong with it.
 //
@@ -55,8 +54,7 @@ func check(ctx context.Context, r io.ReaderAt, size int64, trusting bool, list *
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case errors.Is(err, ErrUnsupported):
-		list.Add(findUnknown, "", "%v; nothing can be checked", err)
-		return nil, nil
+		return nil, err
 	}
 	c := newChecker(ctx, p, list, sink)
 	if err != nil {
@@ -200,6 +198,9 @@ func (c *checker) eachObject(s *objset, do func(uint64, *ondisk.DNode) error) er
 	perBlock := uint64(s.meta.BlockSize / ondisk.DNodeSize)
 	return s.meta.runs(s.meta.LastBlock+1, func(from, count uint64) error {
 		for index := from; index < from+count; index++ {
+			if err := c.ctx.Err(); err != nil {
+				return err
+			}
 			data, err := s.meta.block(index)
 			if err != nil || data == nil {
 				continue
@@ -214,7 +215,7 @@ func (c *checker) eachObject(s *objset, do func(uint64, *ondisk.DNode) error) er
 				i += uint64(max(d.Slots, 1))
 			}
 		}
-		return c.ctx.Err()
+		return nil
 	})
 }
 

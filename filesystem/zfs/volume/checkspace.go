@@ -57,8 +57,11 @@ func (c *checker) blockList(name string, number uint64, seen map[uint64]bool) er
 		return nil
 	}
 	l, err := ondisk.DecodeBlockList(o.Bonus)
-	if err != nil || l.Count > (o.LastBlock+1)*uint64(o.BlockSize)/ondisk.BlockPointerSize {
-		c.list.Add(findObject, name, "object %d has %d block pointers, %v", number, l.Count, err)
+	if err == nil && l.Count > uint64(c.data>>c.Ashift) {
+		err = fmt.Errorf("a list of %d blocks, more than there can be", l.Count)
+	}
+	if err != nil {
+		c.list.Add(findObject, name, "object %d: %v", number, err)
 		c.missing = true
 		return nil
 	}
@@ -247,6 +250,9 @@ func (m *spaceMaps) log(o *object, units uint64, each func(ondisk.SpaceMapEntry)
 	for at := int64(0); at < i.Length; at += int64(len(p)) {
 		if err := m.ctx.Err(); err != nil {
 			return err
+		}
+		if m.units.work -= 1 + len(p)>>12; m.units.work < 0 {
+			return errWork
 		}
 		p = p[:min(int64(len(p)), i.Length-at)]
 		if err := o.readFull(p, at); err != nil {

@@ -183,7 +183,7 @@ func (f *Files) Tree(ctx context.Context) (*tree.Inode, error) {
 func (f *Files) TreeFunc(ctx context.Context, visit func(*tree.Inode, *Node)) (*tree.Inode, error) {
 	roots := make(map[string]*tree.Inode)
 	for mount, fs := range f.mounts {
-		w := &treeWalk{ctx: ctx, fs: fs, visit: visit, seen: make(map[uint64]*tree.Inode)}
+		w := &treeWalk{ctx: ctx, fs: fs, visit: visit, seen: make(map[uint64]*tree.Inode), room: maxRatio * (fs.set.pool.Allocated + 1<<20)}
 		var err error
 		if roots[mount], err = w.node(fs.root, mount); err != nil {
 			return nil, err
@@ -210,7 +210,12 @@ type treeWalk struct {
 	fs    *FileSystem
 	visit func(*tree.Inode, *Node)
 	seen  map[uint64]*tree.Inode // directories, and files of several names
+	room  int64                  // for attributes and targets, in bytes
 }
+
+// maxRatio bounds the memory for what files have besides content: many may have
+// theirs in one block, which is compressed.
+const maxRatio = 8
 
 // node returns the file that is an object, which path leads to, and all below.
 func (w *treeWalk) node(number uint64, path string) (*tree.Inode, error) {
@@ -230,6 +235,9 @@ func (w *treeWalk) node(number uint64, path string) (*tree.Inode, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	if w.room -= int64(len(n.Target) + len(n.Attributes.Xattrs)); w.room < 0 {
+		return nil, unsupported("more attributes than %d times what is allocated", maxRatio)
 	}
 	if n.Links > 1 || n.IsDir() {
 		w.seen[number] = i

@@ -274,7 +274,7 @@ func (fs *FileSystem) Xattrs(n *Node) ([]tree.Xattr, error) {
 		}
 	}
 	if n.XattrDir != 0 {
-		more, err := fs.dirXattrs(n.XattrDir)
+		more, err := fs.dirXattrs(n)
 		if err != nil {
 			return nil, fmt.Errorf("extended attributes of object %d: %w", n.Object, err)
 		}
@@ -291,9 +291,13 @@ const (
 	maxXattrs     = 64 << 10
 )
 
-// dirXattrs returns the attributes that are files in a directory.
-func (fs *FileSystem) dirXattrs(number uint64) ([]tree.Xattr, error) {
-	dir, err := fs.Node(number)
+// dirXattrs returns the attributes of n that are files in a directory. That belongs
+// to one file, and so do they: else a pool could have many for the space of one.
+func (fs *FileSystem) dirXattrs(n *Node) ([]tree.Xattr, error) {
+	dir, err := fs.Node(n.XattrDir)
+	if err == nil && dir.Parent != n.Object {
+		err = corrupt("object %d belongs to %d", dir.Object, dir.Parent)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -306,20 +310,28 @@ func (fs *FileSystem) dirXattrs(number uint64) ([]tree.Xattr, error) {
 	}
 	var list []tree.Xattr
 	for _, e := range entries {
-		n, err := fs.Node(e.Object)
+		x, err := fs.xattrFile(e.Object, dir)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", e.Name, err)
 		}
-		if n.Size > xattrValueMax {
-			return nil, corrupt("%q has %d bytes", e.Name, n.Size)
-		}
-		value := make([]byte, n.Size)
-		if err := n.object.readFull(value, 0); err != nil {
-			return nil, fmt.Errorf("%q: %w", e.Name, err)
-		}
-		list = append(list, tree.Xattr{Name: xattrName(e.Name), Value: value})
+		list = append(list, tree.Xattr{Name: xattrName(e.Name), Value: x})
 	}
 	return list, nil
+}
+
+// xattrFile returns what is in the file of an attribute.
+func (fs *FileSystem) xattrFile(number uint64, dir *Node) ([]byte, error) {
+	n, err := fs.Node(number)
+	switch {
+	case err != nil:
+		return nil, err
+	case n.Parent != dir.Object || n.Links != 1:
+		return nil, corrupt("object %d with %d links belongs to %d", number, n.Links, n.Parent)
+	case n.Size > xattrValueMax:
+		return nil, corrupt("object %d has %d bytes", number, n.Size)
+	}
+	value := make([]byte, n.Size)
+	return value, n.object.readFull(value, 0)
 }
 
 // xattrName returns a name as Linux has it: ones without a namespace, which other

@@ -90,7 +90,7 @@ func TestVMOfOtherArchitecture(t *testing.T) {
 }
 
 // A system installs its boot loader in a virtual machine, in a build of Nix: in the
-// sandbox, as no more than an ordinary user, without KVM. It does so with the same
+// sandbox, as an ordinary user, with what there is of KVM. It does so with the same
 // result a second time.
 func TestVMBuild(t *testing.T) {
 	oracle.Need(t, "qemu-system-x86_64")
@@ -107,7 +107,7 @@ func TestVMBuild(t *testing.T) {
 		additionalSpace = "64M";
 		memSize = 512;
 		parameters.vmDevices = [ "/dev/disk/by-id/virtio-fixture" ];
-		postVM = "test -s $diskImage; test $(id -u) != 0; test ! -e /dev/kvm";
+		postVM = "test -s $diskImage; test $(id -u) != 0";
 	}`
 	out := s.build(t, expression)
 	checkOutput(t, s, out, "raw", "nixos.img")

@@ -35,6 +35,15 @@
 // (extensible_dataset), objects and projects are accounted (accounting.go). Others
 // are only enabled: OpenZFS uses them when it writes.
 //
+// # Properties
+//
+// A pool and its file systems are described by the properties that zpool and zfs
+// take (propertytable.go). They are text, checked by [CheckPoolProperties] and
+// [CheckProperties] before anything is read, and against the features by
+// [Options.Check]. What a file system has or inherits decides how it stores
+// (storage.go): compression (pack.go), checksum, recordsize, copies, and which names
+// are the same (names.go). Everything else is only noted, for who mounts it.
+//
 // # Space
 //
 // Blocks are allocated upwards and never freed (space.go); no block crosses from

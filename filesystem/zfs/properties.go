@@ -107,6 +107,9 @@ func parseProperty(name, text string, known map[string]*property) (value, error)
 		if strings.Contains(name, ":") {
 			return parseUserProperty(name, text)
 		}
+		if kind, _, ok := strings.Cut(name, "@"); ok && strings.HasSuffix(kind, "quota") {
+			return value{}, fmt.Errorf("%q cannot be set: quotas of users, groups and projects are given when the pool is in use", name)
+		}
 		if meant := nearest(name, known); meant != "" {
 			return value{}, fmt.Errorf("%q is not known; did you mean %q?", name, meant)
 		}

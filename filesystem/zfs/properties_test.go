@@ -60,6 +60,7 @@ func TestPropertyRefusals(t *testing.T) {
 		{"mountpoint", "nowhere", `neither an absolute path`},
 		{"used", "1", `"used" cannot be set: it is what ZFS finds`},
 		{"volsize", "1G", `"volsize" cannot be set: it is of volumes`},
+		{"userquota@joe", "1G", `quotas of users, groups and projects are given when the pool is in use`},
 		{"encryption", "on", `encrypted file systems are made with zfs create`},
 		{"dedup", "on", `nothing is deduplicated`},
 		{"version", "4", `before 2009`},

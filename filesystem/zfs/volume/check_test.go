@@ -128,7 +128,7 @@ func allocated(t testing.TB, disk []byte) (ranges [][2]int) {
 func TestCheckFindsEveryBit(t *testing.T) {
 	count := 40
 	if long {
-		count = 3000
+		count = 500
 	}
 	for name, change := range variants {
 		t.Run(name, func(t *testing.T) {
@@ -272,7 +272,7 @@ func metadata(t testing.TB, disk []byte) (ranges [][2]int) {
 func TestHostile(t *testing.T) {
 	count := 300
 	if long {
-		count = 20000
+		count = 3000
 	}
 	disk := testPool(t, variants["plain"])
 	ranges := metadata(t, disk)

@@ -151,8 +151,9 @@ func (p Pool) make(ctx context.Context, b *Build, root *tree.Inode) (*diskmap.Ma
 		}
 	}
 	disk, about, err := p.plan(ctx, b, root, opts, size)
-	if errors.As(err, new(*zfs.NoSpaceError)) {
-		err = sizeError(p, err)
+	var space *zfs.NoSpaceError
+	if errors.As(err, &space) {
+		err = fmt.Errorf("%w; --size %dM would do", sizeError(p, err), roundUp(size+space.Missing, mebibyte)/mebibyte)
 	}
 	return disk, about, err
 }
@@ -198,8 +199,12 @@ func (p Pool) plan(ctx context.Context, b *Build, root *tree.Inode, opts zfs.Opt
 	if p.WholeDisk {
 		var err error
 		table, err = partition.PlanZFS(partition.ZFSRequest{Layout: partition.ZFSRoot, DiskSize: size, Identify: b.identify})
+		var few *partition.SizeError
+		if errors.As(err, &few) {
+			return nil, FileSystem{}, fmt.Errorf("--size: %d bytes are out of range: %s; the limit is %d", few.Have, few.Reason, few.Limit)
+		}
 		if err != nil {
-			return nil, FileSystem{}, fmt.Errorf("--size: %w", err)
+			return nil, FileSystem{}, err
 		}
 		part, _ = table.ByRole(partition.Root)
 		opts.Size = table.Size(part)

@@ -34,13 +34,14 @@ const (
 // Check looks for what is wrong with the pool on the device of size bytes in r, as
 // zdb -bcc does, and adds it to list: labels and uberblocks, every block that
 // anything leads to, all its copies, what is behind them up to the end of what is
-// allocated, the space maps against the blocks that there are, and how often
-// features are said to be used. It goes on after whatever it finds; an error is only
+// allocated, the space maps against the blocks that there are, how often features
+// are said to be used, and the names in file systems. It goes on after whatever it finds; an error is only
 // what ends it: a cancelled context, [ErrNotZFS] and [ErrUnsupported].
 //
 // Skipped says what could not be checked, although nothing is wrong with it.
 //
-// It keeps a bit for each unit of allocation in use.
+// It keeps a bit for each unit of allocation in use, and about 100 bytes for each file
+// of a file system.
 func Check(ctx context.Context, r io.ReaderAt, size int64, list *finding.List, sink progress.Sink) (skipped []string, err error) {
 	return check(ctx, r, size, false, list, sink)
 }
@@ -68,6 +69,9 @@ func check(ctx context.Context, r io.ReaderAt, size int64, trusting bool, list *
 	if err = c.walkAll(); err == nil {
 		c.features()
 		err = c.space()
+	}
+	if err == nil {
+		err = c.files()
 	}
 	if ctx.Err() != nil {
 		err = ctx.Err()

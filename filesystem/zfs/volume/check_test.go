@@ -307,3 +307,44 @@ func FuzzPool(f *testing.F) {
 		hostile(t, disk)
 	})
 }
+
+// Names that do not fit links are told.
+func TestCheckFiles(t *testing.T) {
+	disk := testPool(t, variants["minimal"])
+	p, err := Open(bytes.NewReader(disk), int64(len(disk)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs, err := p.Dataset("tank").FileSystem()
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(f *filesCheck, typ uint32) *fileState {
+		for number, s := range f.known {
+			if s.mode&tree.TypeMask == typ && number != fs.root {
+				return s
+			}
+		}
+		t.Fatalf("no file of type %#o", typ)
+		return nil
+	}
+	for kind, change := range map[string]func(*filesCheck){
+		"":             func(*filesCheck) {},
+		findLinks:      func(f *filesCheck) { find(f, tree.TypeRegular).links++ },
+		findUnattached: func(f *filesCheck) { find(f, tree.TypeSymlink).names = 0 },
+		findDirectory:  func(f *filesCheck) { find(f, tree.TypeDir).names++ },
+	} {
+		var list finding.List
+		f := &filesCheck{checker: newChecker(t.Context(), p, &list, nil), fs: fs, name: "tank", known: make(map[uint64]*fileState)}
+		if err := f.check(); err != nil || list.Total() > 0 {
+			t.Fatalf("%v, %d findings", err, list.Total())
+		}
+		change(f)
+		if err := f.links(); err != nil {
+			t.Fatal(err)
+		}
+		if kept, _ := list.Findings(); kind == "" && len(kept) > 0 || kind != "" && (len(kept) != 1 || kept[0].Kind != kind) {
+			t.Errorf("%v, want one of the kind %q", kept, kind)
+		}
+	}
+}

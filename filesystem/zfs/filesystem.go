@@ -129,6 +129,9 @@ func (z *zpl) objects() error {
 		z.master(objectRegistry, ondisk.TypeSARegistration, ondisk.AttributeRegistry()...),
 		z.master(objectLayouts, ondisk.TypeSALayouts, ondisk.AttributeLayouts()...))
 	for ordinal := 1; ordinal < len(z.inodes) && err == nil; ordinal++ {
+		if z.files.ctx.Err() != nil { // what has no content does not ask for it
+			return context.Cause(z.files.ctx)
+		}
 		err = z.inode(uint32(ordinal))
 	}
 	return err

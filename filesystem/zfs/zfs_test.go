@@ -176,6 +176,19 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// Nor does one of a tree without any content go on.
+func TestCancelNames(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	root := dir()
+	for i := range 10 {
+		root.SetChild(fmt.Sprint(i), dir())
+	}
+	if _, err := New(ctx, root, testOptions(256*mib)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 type cancelling struct {
 	cancel context.CancelFunc
 	content.Source

@@ -30,13 +30,20 @@ func (b *Build) Stream(ctx context.Context, w io.Writer) error {
 // WriteDir writes the image and what belongs to it into the directory dir,
 // which is made if it is missing, and returns the paths of the files. A file
 // that was there before is replaced once the new one is complete. Then it runs
-// the script of the parameter postVM. After an error there is nothing that was
-// not there before.
+// the script of the parameter postVM. After an error everything is as it was
+// before.
 func (b *Build) WriteDir(ctx context.Context, dir string) (files []string, err error) {
 	o := &output{build: b, dir: filepath.Clean(dir)}
 	defer func() {
 		if err != nil {
 			o.remove()
+		}
+		for _, replaced := range o.replaced {
+			if err != nil {
+				replaced.Restore()
+			} else {
+				replaced.Drop()
+			}
 		}
 	}()
 	if o.made, err = makeDir(o.dir); err != nil {
@@ -75,7 +82,8 @@ type output struct {
 	made     []string // directories that had to be made, the deepest first
 	efiVars  string   // in absolute; empty if there is none
 	files    []string // complete
-	scripted bool     // a script has begun, which may have put anything there
+	replaced []*atomicfile.Backup
+	scripted bool // a script has begun, which may have put anything there
 }
 
 // writeImages writes the image of each disk. They appear together, when all are
@@ -162,8 +170,11 @@ func (o *output) create(path string) (*atomicfile.File, error) {
 // commit makes complete files appear.
 func (o *output) commit(files ...*atomicfile.File) error {
 	for _, f := range files {
+		if old := atomicfile.Keep(f.Name()); old != nil {
+			o.replaced = append(o.replaced, old)
+		}
 		if err := f.Commit(); err != nil {
-			return err // and what is at its path may be from before
+			return err // and what is at its path is from before
 		}
 		o.files = append(o.files, f.Name())
 	}

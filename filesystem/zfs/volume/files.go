@@ -19,12 +19,6 @@ type Files struct {
 	below map[string][]string
 }
 
-// Mount is a dataset and the path at which its files are.
-type Mount struct {
-	Path    string // absolute and clean
-	Dataset *Dataset
-}
-
 // Files returns the files of datasets at mount points; nil is those of [Pool.Mounts].
 func (p *Pool) Files(mounts []Mount) (*Files, error) {
 	if mounts == nil {
@@ -55,121 +49,6 @@ func (p *Pool) Files(mounts []Mount) (*Files, error) {
 
 // Files returns the files of the dataset alone.
 func (d *Dataset) Files() (*Files, error) { return d.pool.Files([]Mount{{"/", d}}) }
-
-// Mounts says where the file systems of the pool belong:
-//
-//   - those with a path as mountpoint, unless canmount is off, at that path. Where
-//     two have the same one, that of the pool's property bootfs has it, or else one
-//     with canmount=on, or else the first by name;
-//   - those with the mountpoint legacy where legacy has a path for their name. If
-//     that is nil, nobody knows where they belong;
-//   - if that leaves nothing at the root, there that of bootfs, or the only file
-//     system of a pool, if it has no mountpoint that was set;
-//   - those for which there is no place by these rules, but that have or may have a
-//     mount point, below a directory of the pool's name, as in /tank/system/root.
-//
-// Those with the mountpoint none are containers of others, and have no place unless
-// they are bootfs; nor have legacy ones that legacy does not have.
-func (p *Pool) Mounts(legacy map[string]string) []Mount {
-	type candidate struct {
-		Mount
-		rank int
-	}
-	bootfs := p.bootFS()
-	if only := p.onlyFileSystem(); only != nil && bootfs == nil {
-		bootfs = only
-	}
-	var candidates []candidate
-	for _, d := range p.datasets {
-		if d.Kind != KindFileSystem {
-			continue
-		}
-		canmount := d.Properties["canmount"].Value
-		c := candidate{Mount{p.mountpoint(d), d}, 2}
-		if _, set := d.Properties["mountpoint"]; d == bootfs && !set {
-			c.Path = "" // which is only where it goes if it goes nowhere else
-		}
-		if c.Path == "legacy" {
-			c.Path = legacy[d.Name]
-			if c.Path == "" && legacy != nil && d != bootfs {
-				continue
-			}
-		} else if canmount == "off" {
-			continue
-		}
-		switch {
-		case d == bootfs:
-			c.rank = 0
-		case canmount != "noauto":
-			c.rank = 1
-		}
-		if c.Path == "none" && d != bootfs {
-			continue
-		}
-		if path.IsAbs(c.Path) {
-			c.Path = path.Clean(c.Path)
-		} else {
-			c.Path = ""
-		}
-		candidates = append(candidates, c)
-	}
-	slices.SortStableFunc(candidates, func(a, b candidate) int { return a.rank - b.rank })
-	taken := make(map[string]bool)
-	for i := range candidates {
-		c := &candidates[i]
-		if taken[c.Path] {
-			c.Path = ""
-		}
-		taken[c.Path] = true
-	}
-	var mounts []Mount
-	for _, c := range candidates {
-		if c.Path == "" && c.Dataset == bootfs && !taken["/"] {
-			c.Path = "/"
-		}
-		if c.Path == "" {
-			c.Path = "/" + c.Dataset.Name
-		}
-		if !slices.ContainsFunc(mounts, func(m Mount) bool { return m.Path == c.Path }) {
-			mounts = append(mounts, c.Mount)
-		}
-	}
-	slices.SortFunc(mounts, func(a, b Mount) int { return strings.Compare(a.Path, b.Path) })
-	return mounts
-}
-
-// mountpoint returns the property of that name.
-func (p *Pool) mountpoint(d *Dataset) string {
-	if m, ok := d.Properties["mountpoint"]; ok {
-		return m.Value
-	}
-	return "/" + d.Name // what it is where nobody has set it
-}
-
-// onlyFileSystem returns that of a pool that has one, which nobody has said where to
-// mount, or nil.
-func (p *Pool) onlyFileSystem() (only *Dataset) {
-	for _, d := range p.datasets {
-		if d.Kind == KindFileSystem {
-			if _, set := d.Properties["mountpoint"]; only != nil || set {
-				return nil
-			}
-			only = d
-		}
-	}
-	return only
-}
-
-// bootFS returns the dataset that the pool's property bootfs names, or nil.
-func (p *Pool) bootFS() *Dataset {
-	value := p.Properties["bootfs"]
-	for _, d := range p.datasets {
-		if value != "" && fmt.Sprint(d.object) == value {
-			return d
-		}
-	}
-	return nil
-}
 
 // Tree reads the metadata of all files and returns them as a tree, in which content
 // is read when it is asked for. Names that lead to one file lead to one in the tree.

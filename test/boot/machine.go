@@ -52,6 +52,7 @@ type Machine struct {
 	Firmware Firmware
 	Bus      string // virtio (default), ide, nvme, scsi
 	Memory   int    // MiB; 0 is 512
+	CPUs     int    // 0 is 1
 	Write    bool   // the guest's writes go to the image, and to the other disks
 
 	Disks []string // further disks, raw, on virtio
@@ -102,7 +103,7 @@ func (m *Machine) arguments(t testing.TB, dir string) []string {
 	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-net", "none",
-		"-accel", "tcg", "-m", strconv.Itoa(memory), "-smp", "1",
+		"-accel", "tcg", "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(max(m.CPUs, 1)),
 		"-rtc", "base=utc", "-device", "virtio-rng-pci", "-serial", "stdio",
 	}
 	switch m.Firmware {

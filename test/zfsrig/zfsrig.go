@@ -156,7 +156,7 @@ func (r *Rig) Run(t testing.TB, g Guest) *Result {
 	r.writeInitrd(t, initrd, g)
 	disks := append(append([]string(nil), g.Disks...), disk)
 	m := boot.Machine{
-		Image: disks[0], Disks: disks[1:], Write: true, Memory: g.Memory, Timeout: g.Timeout,
+		Image: disks[0], Disks: disks[1:], Write: true, Memory: g.Memory, CPUs: 2, Timeout: g.Timeout,
 		Firmware: boot.Direct, Kernel: r.Kernel(), Initrd: initrd, CommandLine: "console=ttyS0 quiet panic=-1 tsc=unstable",
 		Until: regexp.MustCompile(`(?m)^RIG END$`),
 	}

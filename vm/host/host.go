@@ -23,7 +23,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 	"unicode"
 
@@ -253,7 +252,7 @@ func (s *session) run(ctx context.Context, m *Machine, dir string, accel Accel) 
 		return fmt.Errorf("the virtual machine was done, but did not power off: %w%s", ended, s.said())
 	case over:
 		return nil
-	case errors.Is(result, io.EOF), errors.Is(result, io.ErrUnexpectedEOF), errors.Is(result, syscall.EPIPE):
+	case errors.Is(result, io.EOF), errors.Is(result, io.ErrUnexpectedEOF):
 		return fmt.Errorf("the virtual machine ended early: it %s%s", s.position(), s.said())
 	default:
 		return fmt.Errorf("the channel to the virtual machine is of no use (%w): it %s%s", result, s.position(), s.said())
@@ -273,9 +272,8 @@ func (s *session) follow(w *protocol.Writer, r io.Reader, job *protocol.Job) err
 	if s.impatience != nil {
 		s.impatience.Stop()
 	}
-	if err := w.Job(job); err != nil {
-		return err
-	}
+	// A machine that does not take it has ended: reading tells how far it came.
+	_ = w.Job(job)
 	for {
 		m, err := protocol.Read(r)
 		if err != nil {

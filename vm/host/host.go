@@ -23,6 +23,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -272,8 +273,10 @@ func (s *session) follow(w *protocol.Writer, r io.Reader, job *protocol.Job) err
 	if s.impatience != nil {
 		s.impatience.Stop()
 	}
-	// A machine that does not take it has ended: reading tells how far it came.
-	_ = w.Job(job)
+	// A machine that has ended meanwhile: reading tells how far it came.
+	if err := w.Job(job); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return err
+	}
 	for {
 		m, err := protocol.Read(r)
 		if err != nil {

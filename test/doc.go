@@ -11,6 +11,8 @@
 //   - robustness_test.go, refusal_test.go: full disks, signals, files that
 //     change under our hands, trees that cannot be stored;
 //   - debian_test.go: the example of a Debian starts to a login prompt;
+//   - zfs*_test.go: pools for zdb, for GRUB, and, where there is a rig of package
+//     test/zfsrig, for the kernel modules of two versions of OpenZFS;
 //   - size_test.go: automatic sizes, against the reference's own shell commands;
 //   - layering_test.go: which package may import which.
 //

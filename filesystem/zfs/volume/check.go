@@ -89,6 +89,9 @@ type checker struct {
 	names   map[uint64]string // of datasets, by object
 
 	used *units // of all blocks that were met
+	// logged are those of intent logs. Space maps have them only once the pool
+	// was imported again.
+	logged *units
 	// missing says that not all blocks were met: the space maps may know of
 	// more.
 	missing bool
@@ -110,7 +113,7 @@ type work struct {
 func newChecker(ctx context.Context, p *Pool, list *finding.List, sink progress.Sink) *checker {
 	return &checker{
 		Pool: p, ctx: ctx, list: list, done: progress.Adder(sink),
-		names: make(map[uint64]string), used: newUnits(), uses: make(map[string]bool),
+		names: make(map[uint64]string), used: newUnits(), logged: newUnits(), uses: make(map[string]bool),
 	}
 }
 

@@ -108,19 +108,24 @@ func (c *checker) blockList(name string, number uint64, seen map[uint64]bool) er
 // intentLog marks the blocks of a log that the pool has not taken over. What is in
 // them is checked by whoever imports the pool.
 func (c *checker) intentLog(name string, first *ondisk.BlockPointer) error {
-	w := &setWalk{checker: c, name: name}
-	for b, n := *first, 0; !b.IsHole(); n++ {
+	told := false
+	for b := *first; !b.IsHole(); {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
-		if !w.visit("the intent log", &b, math.MaxUint64) || b.Addresses[0].Gang {
+		a := b.Addresses[0]
+		if a.Gang || c.checkAddress(a, b.PhysicalSize) != nil {
+			return nil // it was not written
+		}
+		if some, ok := c.logged.add(uint64(a.Offset>>c.Ashift), uint64(a.Size>>c.Ashift)); some || !ok {
 			return nil
 		}
-		next, used, ok := c.logBlock(&b)
+		next, records, ok := c.logBlock(&b)
 		if !ok {
 			return nil // it was allocated, but nothing was written to it
 		}
-		if used && n == 0 {
+		if records && !told {
+			told = true
 			c.skipped = append(c.skipped, fmt.Sprintf("the intent log of %s, whose entries are not in the files yet", name))
 		}
 		b = next
@@ -161,6 +166,7 @@ func (c *checker) space() error {
 		}
 		return nil
 	}
+	c.used.addAll(c.logged)
 	if n, first := m.units.minus(c.used); n > 0 {
 		c.list.Add(findLeak, fmt.Sprintf("offset %d", int64(first)*unit), "%d bytes are allocated here and behind, but nothing leads to them", int64(n)*unit)
 	}

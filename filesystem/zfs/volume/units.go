@@ -100,6 +100,17 @@ func (u *units) remove(from, count uint64) (all, ok bool) {
 	return all, ok
 }
 
+// addAll adds all units of v.
+func (u *units) addAll(v *units) {
+	for number, c := range v.chunks {
+		for i, word := range c {
+			if word != 0 {
+				u.each(number*chunkUnits+uint64(i)*64, 64, func(have, _ uint64) uint64 { return have | word })
+			}
+		}
+	}
+}
+
 // minus returns how many units u has that v has not, and the first of them.
 func (u *units) minus(v *units) (count, first uint64) {
 	first = 1<<64 - 1

@@ -16,6 +16,7 @@ import (
 
 	"diskwright/test/oracle"
 	"diskwright/test/scratch"
+	"diskwright/test/zfsrig"
 )
 
 // noLeaks has zdb count what is allocated in a pool that is alone in its directory.
@@ -177,5 +178,47 @@ func TestZFSSourceChanges(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A pool that is as small as it can be is no dead end: what ZFS keeps free is, so
+// that files can be removed, and then others written.
+func TestZFSRigFull(t *testing.T) {
+	rig := zfsrig.Need(t)
+	tree := scratch.Dir(t)
+	write(t, tree, map[string]string{"large": incompressible(30 << 20), "small": incompressible(1 << 20)})
+	args := []string{"mkfs", "zfs", tree, "--no-sync", "-q", "-O", "mountpoint=legacy"}
+	message := fails(t, command(append(args, "--size", "64M", "-o", filepath.Join(scratch.Dir(t), "image"))...), 1, "bytes are missing")
+	n, err := strconv.ParseInt(missing.FindStringSubmatch(message)[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range zfsrig.Versions {
+		t.Run(version.String(), func(t *testing.T) {
+			image := filepath.Join(scratch.Dir(t), "vdev")
+			must(t, append(args, "--size", fmt.Sprint(64<<20+n), "-o", image)...)
+			// (To fill it takes OpenZFS minutes, in pools that it has made as well.)
+			result := rig.Run(t, zfsrig.Guest{Version: version, Disks: []string{image}, Script: `set -ex
+zpool import -d /dev tank
+mount -t zfs tank /mnt
+zfs list tank
+zpool list tank
+rm /mnt/small
+zpool sync
+head -c 100000 /mnt/large >/mnt/new
+zpool sync
+zfs list tank
+rm /mnt/large
+zpool sync
+head -c 20000000 /dev/urandom >/mnt/large
+zpool scrub -w tank
+zpool status tank
+umount /mnt
+zpool export tank
+`})
+			if result.Status != "0" || !strings.Contains(result.Log, "with 0 errors") {
+				t.Errorf("exit status %s:\n%s", result.Status, result.Log)
+			}
+		})
 	}
 }

@@ -69,8 +69,9 @@ type Machine struct {
 // report is the line that the fixture's init writes.
 var report = regexp.MustCompile(`(?m)^FIXTURE (.*) END\r?$`)
 
-// hopeless are the messages after which nothing will come.
-var hopeless = regexp.MustCompile(`FIXTURE-FAILED.*|grub rescue>|Kernel panic.*|No bootable device|BdsDxe: No bootable option.*|UEFI Interactive Shell`)
+// hopeless are the messages after which nothing will come. Those that go on are
+// complete at the end of their line.
+var hopeless = regexp.MustCompile(`FIXTURE-FAILED.*\n|grub rescue>|Kernel panic.*\n|No bootable device|BdsDxe: No bootable option.*|UEFI Interactive Shell`)
 
 // ovmf are the places of OVMF's code and its empty variable store, by the size of
 // the latter, as Debian, Fedora and Arch have them.

@@ -117,7 +117,7 @@ func runOnce(t testing.TB, m Machine) (console *Console, problem string) {
 		case until.MatchString(text):
 			console.Time, problem = time.Since(begin), ""
 		case found != "":
-			problem = "gives up: " + found
+			problem = "gives up: " + strings.TrimSpace(found)
 		case ended && problem == "":
 			problem = "ends: " + s.end()
 		}

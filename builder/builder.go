@@ -35,8 +35,9 @@ type Options struct {
 	NoSync   bool          // do not wait until the output is on the disk
 
 	// Spool is the directory for the uncompressed copy of tars that cannot be
-	// read in place; "" is that for temporary files. The copy has no name and
-	// goes with the process.
+	// read in place, for the disk of a virtual machine, and for what is compressed
+	// for a ZFS pool. "" is that for temporary files; then what a pool needs is
+	// compressed twice instead. Copies have no names and go with the process.
 	Spool string
 
 	// Stdin is the source of a root named "-".
@@ -52,9 +53,9 @@ type Options struct {
 	GuestBinary string
 	GuestOutput io.Writer
 
-	// WithoutVM keeps a virtual machine from being started. The plan then lacks
-	// what it would have installed.
-	WithoutVM bool
+	// PlanOnly says that the image will not be read. No virtual machine is
+	// started; the plan lacks what it would have installed.
+	PlanOnly bool
 }
 
 // Build is a planned image.
@@ -97,11 +98,11 @@ func (b *Build) plan(ctx context.Context) error {
 		return err
 	}
 	p := newPlanner(b.spec, b.format, sources, b.Report)
-	p.workers = b.opts.Workers
+	p.workers, p.poolSpool = b.opts.Workers, b.poolSpool
 	switch {
 	case !b.spec.InstallsInVM():
 		return b.planDisk(ctx, p)
-	case b.opts.WithoutVM:
+	case b.opts.PlanOnly:
 		p.note("%s: what the system's own installer adds to the files is known when it has run, which a plan does without", b.spec.Called("installMethod"))
 		return b.planDisk(ctx, p)
 	default:

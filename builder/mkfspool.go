@@ -194,10 +194,13 @@ const wholeDiskTable = 10 * mebibyte
 // plan plans the pool in size bytes, with the table around it if it has a disk.
 func (p Pool) plan(ctx context.Context, b *Build, root *tree.Inode, opts zfs.Options, size int64) (*diskmap.Map, FileSystem, error) {
 	opts.Size = size
+	var err error
+	if opts.Spool, err = b.poolSpool(); err != nil {
+		return nil, FileSystem{}, err
+	}
 	var table *partition.Table
 	var part partition.Partition
 	if p.WholeDisk {
-		var err error
 		table, err = partition.PlanZFS(partition.ZFSRequest{Layout: partition.ZFSRoot, DiskSize: size, Identify: b.identify})
 		var few *partition.SizeError
 		if errors.As(err, &few) {

@@ -12,6 +12,7 @@ import (
 	"diskwright/diskmap"
 	"diskwright/filesystem/ext4"
 	"diskwright/filesystem/fat"
+	"diskwright/filesystem/zfs"
 	"diskwright/format"
 	"diskwright/partition"
 	"diskwright/spec"
@@ -28,6 +29,8 @@ type planner struct {
 	spec     *spec.Spec
 	encoder  *format.Encoder
 	workers  int
+	// poolSpool is [Build.poolSpool].
+	poolSpool func() (zfs.Spool, error)
 	identify identity
 	epoch    tree.Time
 

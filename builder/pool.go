@@ -152,6 +152,10 @@ func (p *planner) planPoolOn(ctx context.Context, table *partition.Table, part p
 	if table.Layout == partition.ZFSSingle {
 		opts.WholeDisk, opts.DevicePath = false, "/dev/vda3"
 	}
+	var err error
+	if opts.Spool, err = p.poolSpool(); err != nil {
+		return nil, FileSystem{}, err
+	}
 	root, err := p.divide(&opts)
 	if err != nil {
 		return nil, FileSystem{}, fmt.Errorf("%s: %w", p.spec.Called("datasets"), err)
@@ -170,6 +174,20 @@ func (p *planner) planPoolOn(ctx context.Context, table *partition.Table, part p
 		}
 	}
 	return pool.Map(), about, nil
+}
+
+// poolSpool returns where what is compressed for a pool stays until the image is
+// written, or nil.
+func (b *Build) poolSpool() (zfs.Spool, error) {
+	if b.opts.PlanOnly || b.opts.Spool == "" {
+		return nil, nil
+	}
+	spool, err := tree.CreateSpool(b.opts.Spool)
+	if err != nil {
+		return nil, err
+	}
+	b.keep(spool)
+	return spool, nil
 }
 
 // divide gives the datasets what lies at their mount points, and returns what the

@@ -324,7 +324,7 @@ func TestVMFiles(t *testing.T) {
 			t.Errorf("notes: (-want +got)\n%s", diff)
 		}
 		opts := opts
-		opts.WithoutVM = true
+		opts.PlanOnly = true
 		planned, err := New(t.Context(), s, opts)
 		if err != nil {
 			t.Fatal(err)
@@ -455,7 +455,7 @@ func TestVMSizes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		opts.WithoutVM = true
+		opts.PlanOnly = true
 		planned, err := New(t.Context(), s, opts)
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -15,17 +16,47 @@ import (
 	"diskwright/content"
 )
 
-// Spool is a stream that was written to a temporary file, so that it can be
-// read in any order. The file has no name: it is gone when it is closed, or
-// when the process ends in whatever way. It implements [content.Backed].
+// Spool is a temporary file: a stream, so that it can be read in any order, or
+// what [Spool.Append] put there. The file has no name: it is gone when it is
+// closed, or when the process ends in whatever way. It implements
+// [content.Backed].
 type Spool struct {
+	dir   string
 	file  *os.File
-	size  int64
+	size  atomic.Int64
 	clean func() // where a file that is open cannot be without a name
 }
 
+// CreateSpool returns an empty spool in dir, or in the system's directory for
+// temporary files.
+func CreateSpool(dir string) (*Spool, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	file, clean, err := createUnlinked(dir)
+	if err != nil {
+		return nil, fmt.Errorf("spool directory %w", atPath(dir, err))
+	}
+	return &Spool{dir: dir, file: file, clean: clean}, nil
+}
+
+// Append puts p behind what was put there before and returns where it begins.
+// Several goroutines may do that at once.
+func (s *Spool) Append(p []byte) (off int64, err error) {
+	off = s.size.Add(int64(len(p))) - int64(len(p))
+	if _, err := s.file.WriteAt(p, off); err != nil {
+		return 0, s.failed(err, off)
+	}
+	return off, nil
+}
+
+// failed says what it means that n bytes could be written and no more.
+func (s *Spool) failed(err error, n int64) error {
+	return fmt.Errorf("spool directory %w (after %d bytes)", atPath(s.dir, err), n)
+}
+
 // Size returns the length in bytes, uncompressed.
-func (s *Spool) Size() int64 { return s.size }
+func (s *Spool) Size() int64 { return s.size.Load() }
 
 // ReadAt implements [io.ReaderAt].
 func (s *Spool) ReadAt(p []byte, off int64) (int, error) { return s.file.ReadAt(p, off) }
@@ -50,15 +81,11 @@ func (s *Spool) Close() error {
 // newSpool writes all of r to a new file in dir, or the system's directory for
 // temporary files. progress is told how much that is so far; it may be nil.
 func newSpool(ctx context.Context, r io.Reader, dir string, progress func(int64)) (*Spool, error) {
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	file, clean, err := createUnlinked(dir)
+	s, err := CreateSpool(dir)
 	if err != nil {
-		return nil, fmt.Errorf("spool directory %w", atPath(dir, err))
+		return nil, err
 	}
-	s := &Spool{file: file, clean: clean}
-	w := &spoolWriter{ctx: ctx, spool: s, dir: dir, progress: progress}
+	w := &spoolWriter{ctx: ctx, spool: s, progress: progress}
 	if _, err := io.CopyBuffer(w, r, make([]byte, 1<<20)); err != nil {
 		s.Close()
 		return nil, err
@@ -70,7 +97,6 @@ func newSpool(ctx context.Context, r io.Reader, dir string, progress func(int64)
 type spoolWriter struct {
 	ctx      context.Context
 	spool    *Spool
-	dir      string
 	progress func(int64)
 }
 
@@ -78,15 +104,13 @@ func (w *spoolWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
-	n, err := w.spool.file.Write(p)
-	w.spool.size += int64(n)
-	if err != nil {
-		return n, fmt.Errorf("spool directory %w (after %d bytes)", atPath(w.dir, err), w.spool.size)
+	if _, err := w.spool.Append(p); err != nil {
+		return 0, err
 	}
 	if w.progress != nil {
-		w.progress(w.spool.size)
+		w.progress(w.spool.Size())
 	}
-	return n, nil
+	return len(p), nil
 }
 
 // maxWindow is the largest window of a zstd stream: what zstd itself takes

@@ -46,7 +46,7 @@ func (a *app) runPlan(ctx context.Context, opts planOptions, args []string) erro
 		return err
 	}
 	options := a.options(opts.workOptions)
-	options.WithoutVM = true
+	options.PlanOnly = true
 	build, err := builder.New(ctx, s, options)
 	if err != nil {
 		return err

@@ -2,8 +2,9 @@
 //
 // A pool is planned first and is then a disk map: what lies where. Since every
 // block pointer has a checksum of what it points at, planning reads all files once
-// (in parallel, and compresses them to know their size); whoever reads the map
-// reads them a second time. Metadata stays in memory as it goes to disk.
+// (in parallel, and compresses them to know their size). Whoever reads the map
+// reads them a second time, but for what was compressed, if there is a spool that
+// keeps it. Metadata stays in memory as it goes to disk.
 //
 //	|label 0|label 1|boot| metaslab 0 | metaslab 1 | ... | metaslab n |label 2|label 3|
 //	                      ^ what is in files, with metadata between: its second

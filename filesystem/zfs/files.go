@@ -14,8 +14,15 @@ import (
 	"diskwright/filesystem/zfs/ondisk"
 )
 
-// segmentSize is how much of a file is read at once.
-const segmentSize = 1 << 20
+const (
+	// segmentSize is how much of a file is read at once.
+	segmentSize = 1 << 20
+
+	// A job ends with the segment with which it has this size, or so many
+	// segments.
+	jobSize   = 256 << 10
+	maxPieces = 64
+)
 
 // segment is blocks of a file: count of them from block first on.
 type segment struct{ first, count int64 }
@@ -45,19 +52,29 @@ type files struct {
 	ctx  context.Context
 	done chan struct{} // closed when nothing is read any more
 
-	// jobs are those that were begun, in order.
-	jobs chan *job
+	// jobs are those that were begun, in order. Of current, pieces are left.
+	jobs    chan *job
+	current *job
+	pieces  []piece
 }
 
-// job is a segment that a worker sums.
+// job is what a worker sums at a time: a piece of a large file, or many small ones,
+// since handing one over takes as long as reading it.
 type job struct {
+	pieces  []piece
+	size    int64
+	spooled int64 // where what is compressed begins in the spool
+	err     error
+	ready   chan struct{}
+}
+
+// piece is a segment of a file.
+type piece struct {
 	src       content.Source
 	ordinal   uint32 // of the file
 	blockSize int
 	segment
-	sums  []blockSum
-	err   error
-	ready chan struct{}
+	sums []blockSum
 }
 
 // blockSum is what is known of a block without keeping it, but if it is embedded.
@@ -65,6 +82,7 @@ type blockSum struct {
 	size     int32 // in the pool, or as it is embedded; 0 is a hole
 	packed   bool
 	embedded []byte // nil if it is not
+	spooled  int32  // where it is among those of the job in the spool; -1 is nowhere
 	sum      ondisk.Checksum
 }
 
@@ -79,7 +97,7 @@ func (z *zpl) readFiles(ctx context.Context) *files {
 	var running sync.WaitGroup
 	for range workers {
 		running.Go(func() {
-			w := newSummer(&z.fs.storage, z.pool.features.has(featureEmbeddedData))
+			w := newSummer(&z.fs.storage, z.pool.features.has(featureEmbeddedData), z.pool.opts.Spool)
 			for j := range work {
 				if z.pool.assume {
 					w.assume(j)
@@ -92,7 +110,7 @@ func (z *zpl) readFiles(ctx context.Context) *files {
 	}
 	running.Go(func() {
 		defer close(work)
-		z.eachSegment(func(j *job) bool {
+		z.eachJob(func(j *job) bool {
 			for _, c := range []chan *job{f.jobs, work} {
 				select {
 				case c <- j:
@@ -110,19 +128,28 @@ func (z *zpl) readFiles(ctx context.Context) *files {
 	return f
 }
 
-// eachSegment calls do for every segment of every file, in the order in which
+// eachJob calls do with the segments of every file, in the order in which
 // [files.write] asks for them, until do returns false.
-func (z *zpl) eachSegment(do func(*job) bool) {
+func (z *zpl) eachJob(do func(*job) bool) {
+	j := &job{ready: make(chan struct{})}
 	for _, inode := range z.inodes {
 		if !inode.IsRegular() || inode.Content == nil {
 			continue
 		}
 		size := z.fs.fileBlockSize(inode.Size())
 		for s := range segments(inode.Content, size) {
-			if !do(&job{src: inode.Content, ordinal: inode.Ordinal, blockSize: size, segment: s, ready: make(chan struct{})}) {
+			j.pieces = append(j.pieces, piece{src: inode.Content, ordinal: inode.Ordinal, blockSize: size, segment: s})
+			if j.size += s.count * int64(size); j.size < jobSize && len(j.pieces) < maxPieces {
+				continue
+			}
+			if !do(j) {
 				return
 			}
+			j = &job{ready: make(chan struct{})}
 		}
+	}
+	if len(j.pieces) > 0 {
+		do(j)
 	}
 }
 
@@ -130,18 +157,30 @@ func (z *zpl) eachSegment(do func(*job) bool) {
 // jobs have been taken.
 func (f *files) wait() { <-f.done }
 
-// next returns the next job, when it is done.
-func (f *files) next() (*job, error) {
+// next returns the next piece, summed, and where what the spool has of it is.
+func (f *files) next() (p piece, spooled int64, err error) {
+	if len(f.pieces) == 0 {
+		if err := f.nextJob(); err != nil {
+			return p, 0, err
+		}
+	}
+	p, f.pieces = f.pieces[0], f.pieces[1:]
+	return p, f.current.spooled, nil
+}
+
+// nextJob takes the next job, when it is done.
+func (f *files) nextJob() error {
 	select {
 	case j := <-f.jobs:
 		select {
 		case <-j.ready:
-			return j, j.err
+			f.current, f.pieces = j, j.pieces
+			return j.err
 		case <-f.ctx.Done():
 		}
 	case <-f.ctx.Done():
 	}
-	return nil, context.Cause(f.ctx)
+	return context.Cause(f.ctx)
 }
 
 // write gives the blocks of the next file, an inode with content, their places.
@@ -149,19 +188,23 @@ func (f *files) write(z *zpl, t *blockTree, ordinal uint32, blockSize int) error
 	var r run
 	src := z.inodes[ordinal].Content
 	for s := range segments(src, blockSize) {
-		j, err := f.next()
+		p, at, err := f.next()
 		if err != nil {
 			return err
 		}
-		for i, sum := range j.sums {
+		for i, sum := range p.sums {
 			if sum.size == 0 {
 				continue
 			}
 			index := s.first + int64(i)
 			b := z.dataBlock(sum, blockSize)
-			if sum.embedded == nil && !r.extend(index, &b) {
+			spooled := int64(-1)
+			if sum.spooled >= 0 {
+				spooled = at + int64(sum.spooled)
+			}
+			if sum.embedded == nil && !r.extend(index, &b, spooled) {
 				z.placeRun(&r, ordinal)
-				r = newRun(index, &b)
+				r = newRun(index, &b, spooled)
 			}
 			t.add(index, &b)
 		}
@@ -193,56 +236,84 @@ type summer struct {
 	kind     ondisk.ChecksumKind
 	packer   *packer
 	mayEmbed bool
+	spool    Spool // nil if compressed blocks are not kept
 	buffer   []byte
+	packed   []byte // what goes into the spool
 }
 
-func newSummer(s *storage, mayEmbed bool) *summer {
-	return &summer{kind: s.checksum, packer: newPacker(s.packing), mayEmbed: mayEmbed}
+func newSummer(s *storage, mayEmbed bool, spool Spool) *summer {
+	return &summer{kind: s.checksum, packer: newPacker(s.packing), mayEmbed: mayEmbed, spool: spool}
 }
 
-// sum reads a segment and sums its blocks.
+// sum reads the pieces of a job and sums their blocks, which it spools if they are
+// compressed.
 func (w *summer) sum(j *job) error {
-	size := int(j.count) * j.blockSize
+	w.packed = w.packed[:0]
+	for i := range j.pieces {
+		if err := w.sumPiece(&j.pieces[i]); err != nil {
+			return err
+		}
+	}
+	if len(w.packed) == 0 {
+		return nil
+	}
+	var err error
+	j.spooled, err = w.spool.Append(w.packed)
+	return err
+}
+
+func (w *summer) sumPiece(p *piece) error {
+	size := int(p.count) * p.blockSize
 	if len(w.buffer) < size {
 		w.buffer = make([]byte, size)
 	}
-	if err := readPadded(j.src, w.buffer[:size], j.first*int64(j.blockSize)); err != nil {
+	if err := readPadded(p.src, w.buffer[:size], p.first*int64(p.blockSize)); err != nil {
 		return err
 	}
-	j.sums = make([]blockSum, j.count)
-	for i := range j.sums {
-		data := w.buffer[i*j.blockSize:][:j.blockSize]
+	p.sums = make([]blockSum, p.count)
+	for i := range p.sums {
+		data := w.buffer[i*p.blockSize:][:p.blockSize]
 		if isZero(data) {
 			continue
 		}
 		st := w.packer.store(data, w.mayEmbed)
-		sum := blockSum{size: int32(len(st.data)), packed: st.packed}
+		sum := blockSum{size: int32(len(st.data)), packed: st.packed, spooled: -1}
 		if st.embedded {
 			sum.embedded = bytes.Clone(st.data)
 		} else {
 			sum.sum = w.kind.Sum(st.data)
 		}
-		j.sums[i] = sum
+		if st.packed && !st.embedded && w.spool != nil {
+			sum.spooled = int32(len(w.packed))
+			w.packed = append(w.packed, st.data...)
+		}
+		p.sums[i] = sum
 	}
 	return nil
 }
 
-// assume takes a segment for blocks that do not compress, but for the padding of a
-// file's last one, with checksums that differ.
+// assume takes the pieces of a job for blocks that do not compress, but for the
+// padding of a file's last one, with checksums that differ.
 func (w *summer) assume(j *job) {
-	j.sums = make([]blockSum, j.count)
-	for i := range j.sums {
-		index := j.first + int64(i)
-		sum := blockSum{size: int32(j.blockSize)}
-		data := int(min(j.src.Size()-index*int64(j.blockSize), int64(j.blockSize)))
-		if packed := roundUp(data+data/128+64, 1<<w.packer.ashift); w.packer.encoder != nil && packed < j.blockSize-j.blockSize/8 {
+	for i := range j.pieces {
+		w.assumePiece(&j.pieces[i])
+	}
+}
+
+func (w *summer) assumePiece(p *piece) {
+	p.sums = make([]blockSum, p.count)
+	for i := range p.sums {
+		index := p.first + int64(i)
+		sum := blockSum{size: int32(p.blockSize), spooled: -1}
+		data := int(min(p.src.Size()-index*int64(p.blockSize), int64(p.blockSize)))
+		if packed := roundUp(data+data/128+64, 1<<w.packer.ashift); w.packer.encoder != nil && packed < p.blockSize-p.blockSize/8 {
 			sum.size, sum.packed = int32(packed), true
 		}
-		random := rand.NewPCG(uint64(j.ordinal), uint64(index))
+		random := rand.NewPCG(uint64(p.ordinal), uint64(index))
 		for w := range sum.sum {
 			sum.sum[w] = random.Uint64()
 		}
-		j.sums[i] = sum
+		p.sums[i] = sum
 	}
 }
 

@@ -3,6 +3,7 @@ package zfs
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"diskwright/tree"
@@ -51,9 +52,23 @@ type Options struct {
 	// is the pool's. ZFS may then rewrite its partition table to grow.
 	WholeDisk bool
 
+	// Spool, if there is one, keeps compressed blocks of files until the map is
+	// read, so that files are read and compressed once, when the pool is planned.
+	// It needs as much space as they have in the pool. Without it, whoever reads
+	// the map has them read and compressed again.
+	Spool Spool
+
 	// Workers is how many files are read at the same time; 0 is one for each
 	// CPU.
 	Workers int
+}
+
+// Spool is a temporary file that grows.
+type Spool interface {
+	io.ReaderAt
+	// Append puts p behind everything else, and returns where that is. Several
+	// goroutines call it at once.
+	Append(p []byte) (off int64, err error)
 }
 
 // Dataset is a file system below that of the pool.

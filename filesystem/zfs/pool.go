@@ -72,7 +72,7 @@ func New(ctx context.Context, root *tree.Inode, opts Options) (*Pool, error) {
 // stays free beside what ZFS keeps for itself. It reads no file, and does not ask for
 // the size in opts.
 func SmallestSize(ctx context.Context, root *tree.Inode, opts Options, freePercent int) (int64, error) {
-	opts.Size = MaxSize
+	opts.Size, opts.Spool = MaxSize, nil
 	p, systems, err := prepare(root, opts)
 	if err != nil {
 		return 0, err

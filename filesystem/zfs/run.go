@@ -18,10 +18,11 @@ import (
 type run struct {
 	blockSize int
 	packed    bool
-	starts    []int64 // addresses of the first block's copies
-	length    int64   // from a start to behind the last block
-	size      int64   // of that without what is unused behind the last block's data
-	blocks    []runBlock
+	starts    []int64    // addresses of the first block's copies
+	length    int64      // from a start to behind the last block
+	size      int64      // of that without what is unused behind the last block's data
+	spooled   int64      // where the run begins in the spool; -1 is nowhere
+	blocks    []runBlock // if it is not there
 }
 
 // runBlock is a block of a run.
@@ -31,19 +32,19 @@ type runBlock struct {
 	size  uint32 // in the pool, without what is unused of its last unit
 }
 
-func newRun(index int64, b *ondisk.BlockPointer) run {
-	r := run{blockSize: b.LogicalSize, packed: b.Compression != ondisk.CompressionOff}
+func newRun(index int64, b *ondisk.BlockPointer, spooled int64) run {
+	r := run{blockSize: b.LogicalSize, packed: b.Compression != ondisk.CompressionOff, spooled: spooled}
 	for _, a := range b.Addresses {
 		if a.Size > 0 {
 			r.starts = append(r.starts, a.Offset)
 		}
 	}
-	r.extend(index, b)
+	r.extend(index, b, spooled)
 	return r
 }
 
 // extend appends a block, if it continues the run.
-func (r *run) extend(index int64, b *ondisk.BlockPointer) bool {
+func (r *run) extend(index int64, b *ondisk.BlockPointer, spooled int64) bool {
 	if packed := b.Compression != ondisk.CompressionOff; len(r.starts) == 0 || packed != r.packed || r.blockSize != b.LogicalSize {
 		return false
 	}
@@ -51,6 +52,9 @@ func (r *run) extend(index int64, b *ondisk.BlockPointer) bool {
 		if b.Addresses[i].Offset != start+r.length {
 			return false
 		}
+	}
+	if r.spooled >= 0 && spooled != r.spooled+r.length || r.spooled < 0 && spooled >= 0 {
+		return false
 	}
 	if r.length+int64(b.Addresses[0].Size) > math.MaxUint32 {
 		return false
@@ -62,7 +66,9 @@ func (r *run) extend(index int64, b *ondisk.BlockPointer) bool {
 			return false
 		}
 	}
-	r.blocks = append(r.blocks, runBlock{index, uint32(r.length), uint32(b.PhysicalSize)})
+	if r.spooled < 0 {
+		r.blocks = append(r.blocks, runBlock{index, uint32(r.length), uint32(b.PhysicalSize)})
+	}
 	r.size = r.length + int64(b.PhysicalSize)
 	r.length += int64(b.Addresses[0].Size)
 	return true
@@ -71,17 +77,20 @@ func (r *run) extend(index int64, b *ondisk.BlockPointer) bool {
 // placeRun puts a run of an inode's content into the map. Blocks that are not
 // compressed are just a part of the file.
 func (z *zpl) placeRun(r *run, ordinal uint32) {
-	if len(r.blocks) == 0 {
+	if r.length == 0 {
 		return
 	}
 	src := z.inodes[ordinal].Content
 	var data content.Source
-	if r.packed {
+	switch {
+	case r.spooled >= 0:
+		data = io.NewSectionReader(z.pool.opts.Spool, r.spooled, r.size)
+	case r.packed:
 		if len(r.blocks) < cap(r.blocks) {
 			r.blocks = slices.Clone(r.blocks) // they stay, the room behind them need not
 		}
 		data = &packedRun{run: *r, packing: z.fs.storage.packing, src: src, paths: z.paths, ordinal: ordinal}
-	} else {
+	default:
 		from := r.blocks[0].index * int64(r.blockSize)
 		data = content.Section(src, from, min(r.size, src.Size()-from))
 	}

@@ -18,17 +18,21 @@ func newPacker(how packing) *packer {
 }
 
 // compress returns a block compressed, valid until the next call. It is false if that
-// does not save an eighth (zio_compress_data).
-func (p *packer) compress(data []byte) ([]byte, bool) {
-	if p.encoder == nil {
+// does not save an eighth (zio_compress_data), or takes more than it may at most.
+func (p *packer) compress(data []byte, most int) ([]byte, bool) {
+	if most = min(most, len(data)-len(data)/8); p.encoder == nil || most <= 0 {
 		return nil, false
 	}
 	if len(p.buffer) < len(data) {
 		p.buffer = make([]byte, len(data))
 	}
-	n, ok := p.encoder.Encode(p.buffer[:len(data)-len(data)/8], data)
+	n, ok := p.encoder.Encode(p.buffer[:most], data)
 	return p.buffer[:n], ok
 }
+
+// worthwhile returns to how many bytes a block of n must be compressed at most to
+// take fewer units of allocation.
+func (p *packer) worthwhile(n int) int { return (n - 1) &^ (1<<p.ashift - 1) }
 
 // pad pads what [packer.compress] returned for a block of so many bytes to whole
 // units of allocation. It is false if that saves nothing of what is allocated
@@ -45,7 +49,7 @@ func (p *packer) pad(packed []byte, logical int) ([]byte, bool) {
 
 // pack returns a block compressed and padded, if that is worth it.
 func (p *packer) pack(data []byte) ([]byte, bool) {
-	packed, ok := p.compress(data)
+	packed, ok := p.compress(data, p.worthwhile(len(data)))
 	if !ok {
 		return nil, false
 	}
@@ -61,7 +65,11 @@ type stored struct {
 // store returns how a block is stored, valid until the next call. Embedded are blocks
 // that compress to the size of a block pointer, if mayEmbed says so.
 func (p *packer) store(data []byte, mayEmbed bool) stored {
-	packed, ok := p.compress(data)
+	most := p.worthwhile(len(data))
+	if mayEmbed {
+		most = max(most, ondisk.MaxEmbedded)
+	}
+	packed, ok := p.compress(data, most)
 	if ok && mayEmbed && len(packed) <= ondisk.MaxEmbedded {
 		return stored{packed, true, true}
 	}

@@ -1,6 +1,7 @@
 package ondisk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 )
@@ -18,9 +19,11 @@ func DecodeLabel(p []byte, offset int64) (NVList, error) {
 }
 
 // BootEnvironmentSealed reports whether the block for boot loaders of the label p,
-// which lies at offset, has the checksum that it should have.
+// which lies at offset, has the checksum that it should have, or was never written:
+// where a device has grown OpenZFS writes labels without it.
 func BootEnvironmentSealed(p []byte, offset int64) bool {
-	return Sealed(p[bootEnvAt:bootEnvAt+bootEnvSize], offset+bootEnvAt)
+	block := p[bootEnvAt : bootEnvAt+bootEnvSize]
+	return bytes.Count(block, []byte{0}) == len(block) || Sealed(block, offset+bootEnvAt)
 }
 
 // Uberblocks returns the uberblocks of the label p, which lies at offset, and how

@@ -490,7 +490,7 @@ func aboutFAT(info fat.Info) FileSystem {
 		UUID:      volumeName(info.VolumeID),
 		Size:      info.Size,
 		BlockSize: info.ClusterSize,
-		Used:      info.Used(),
+		Used:      info.Size - info.Free(),
 		Free:      info.Free(),
 	}
 }

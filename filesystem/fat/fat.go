@@ -98,9 +98,6 @@ type Info struct {
 // Free returns how many bytes of the data area are free.
 func (i Info) Free() int64 { return i.FreeClusters * i.ClusterSize }
 
-// Used returns how many bytes of the data area files and directories take.
-func (i Info) Used() int64 { return (i.Clusters - i.FreeClusters) * i.ClusterSize }
-
 // FileSystem is a planned file system.
 type FileSystem struct {
 	opts  Options

@@ -62,7 +62,17 @@ func MountDevice(t testing.TB, device, fstype, options string) (dir string) {
 	if options != "" {
 		args = append(args, "-o", options)
 	}
-	Run(t, "mount", append(args, device, dir)...)
+	args = append(args, device, dir)
+	// A mount namespace that somebody made while this image was mounted before (Nix
+	// does) has it mounted still, until it goes.
+	output, status := Exit(t, "mount", args...)
+	for wait := 100 * time.Millisecond; strings.Contains(output, "already mounted") && wait < time.Minute; wait *= 2 {
+		time.Sleep(wait)
+		output, status = Exit(t, "mount", args...)
+	}
+	if status != 0 {
+		t.Fatalf("mount %q: exit status %d\n%s", args, status, output)
+	}
 	mounts.Store(dir, true)
 	// Registered after t.TempDir's own cleanup, hence run before it: what is
 	// mounted must not be removed file by file.

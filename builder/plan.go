@@ -26,13 +26,13 @@ const ext4Block = 4096
 
 // planner lays the disks out: one (planDisk), or those of a pool (planPool).
 type planner struct {
-	spec     *spec.Spec
-	encoder  *format.Encoder
-	workers  int
+	spec    *spec.Spec
+	encoder *format.Encoder
+	workers int
 	// poolSpool is [Build.poolSpool].
 	poolSpool func() (zfs.Spool, error)
-	identify identity
-	epoch    tree.Time
+	identify  identity
+	epoch     tree.Time
 
 	root     *tree.Inode            // what goes into the root file system
 	contents []tree.Item            // whose owners are not set yet

@@ -24,7 +24,8 @@ test-long: oracles ## the long tables too
 	$(GO) test -count=1 -timeout 2h ./...
 
 race: ## the packages with concurrency, under the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./atomicfile ./content ./diskmap ./format/... ./inspect/diff ./nbd ./nixstore ./progress ./tree/... ./builder
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./atomicfile ./content ./diskmap ./format/... ./inspect/diff ./nbd ./nixstore ./progress ./tree/... ./builder ./vm/host ./vm/protocol
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m -run 'Spool|Determinism|Cancel|Golden|Changed' ./filesystem/zfs
 
 DURATION ?= 60s
 fuzz: ## a minute, or DURATION, for every fuzz target

@@ -322,11 +322,12 @@ func grubInstall(t *testing.T, image string, root int) map[string]string {
 }
 
 // deletePartitions takes the partitions of a loop device from the kernel, which
-// may be about to close one.
+// may be about to close one; or a build by Nix has one mounted, in the mount
+// namespace that it was given, until it ends.
 func deletePartitions(t *testing.T, device string) {
 	t.Helper()
 	output, status := "", 0
-	for wait := 10 * time.Millisecond; wait < 10*time.Second; wait *= 2 {
+	for wait := 10 * time.Millisecond; wait < 3*time.Minute; wait *= 2 {
 		if output, status = oracle.Exit(t, "partx", "--delete", device); status == 0 {
 			return
 		}

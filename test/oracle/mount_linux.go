@@ -66,7 +66,7 @@ func MountDevice(t testing.TB, device, fstype, options string) (dir string) {
 	// A mount namespace that somebody made while this image was mounted before (Nix
 	// does) has it mounted still, until it goes.
 	output, status := Exit(t, "mount", args...)
-	for wait := 100 * time.Millisecond; strings.Contains(output, "already mounted") && wait < time.Minute; wait *= 2 {
+	for wait := 100 * time.Millisecond; strings.Contains(output, "already mounted") && wait < 3*time.Minute; wait *= 2 {
 		time.Sleep(wait)
 		output, status = Exit(t, "mount", args...)
 	}

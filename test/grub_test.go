@@ -311,6 +311,7 @@ func readDigests(t *testing.T, path string) map[string]string {
 func grubInstall(t *testing.T, image string, root int) map[string]string {
 	t.Helper()
 	device := oracle.Loop(t, image, 0, 0)
+	deletePartitions(t, device) // of whoever was stopped before he could
 	oracle.Run(t, "partx", "--add", device)
 	defer deletePartitions(t, device)
 	part := fmt.Sprintf("%sp%d", device, root)
@@ -328,7 +329,7 @@ func deletePartitions(t *testing.T, device string) {
 	t.Helper()
 	output, status := "", 0
 	for wait := 10 * time.Millisecond; wait < 3*time.Minute; wait *= 2 {
-		if output, status = oracle.Exit(t, "partx", "--delete", device); status == 0 {
+		if output, status = oracle.Exit(t, "partx", "--delete", "--nr", "1-4", device); status == 0 {
 			return
 		}
 		time.Sleep(wait)

@@ -124,58 +124,33 @@ func (v *Volume) Lookup(path string, follow bool) (*tree.Inode, error) {
 	return i, nil
 }
 
-// linksMax is how many symbolic links the kernel follows on the way of one path.
-const linksMax = 40
-
+// find returns what is at a path.
 func (v *Volume) find(path string, follow bool) (*Node, error) {
 	root, err := v.Root()
 	if err != nil {
 		return nil, err
 	}
-	way := []*Node{root} // from the root to where we are
-	links := 0
-	for rest := strings.Split(path, "/"); len(rest) > 0; {
-		name := rest[0]
-		rest = rest[1:]
-		at := way[len(way)-1]
-		if name == "" || name == "." {
-			continue
-		}
-		if !at.IsDir() {
-			return nil, fmt.Errorf("%w: there is no directory above %q", fs.ErrNotExist, name)
-		}
-		if name == ".." {
-			way = way[:max(len(way)-1, 1)]
-			continue
-		}
-		number, err := v.Find(at, name)
-		if err != nil {
-			return nil, err
-		}
-		if number == 0 {
-			return nil, fs.ErrNotExist
-		}
-		n, err := v.Node(number)
-		if err != nil {
-			return nil, err
-		}
-		if n.Mode&ondisk.ModeTypeMask != ondisk.ModeSymlink || len(rest) == 0 && !follow {
-			way = append(way, n)
-			continue
-		}
-		if links++; links > linksMax {
-			return nil, fmt.Errorf("more than %d symbolic links", linksMax)
-		}
-		target, err := v.Readlink(n)
-		if err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(string(target), "/") {
-			way = way[:1]
-		}
-		rest = append(strings.Split(string(target), "/"), rest...)
+	names := tree.Namespace[*Node]{
+		IsDir: (*Node).IsDir,
+		Child: func(dir *Node, name string) (*Node, error) {
+			number, err := v.Find(dir, name)
+			if err == nil && number == 0 {
+				err = fs.ErrNotExist
+			}
+			if err != nil {
+				return nil, err
+			}
+			return v.Node(number)
+		},
+		Target: func(n *Node) (string, bool, error) {
+			if n.Mode&ondisk.ModeTypeMask != ondisk.ModeSymlink {
+				return "", false, nil
+			}
+			target, err := v.Readlink(n)
+			return string(target), true, err
+		},
 	}
-	return way[len(way)-1], nil
+	return names.Follow(root, path, follow)
 }
 
 // treeInode returns the inode as package tree has it, a directory without its

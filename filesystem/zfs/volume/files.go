@@ -250,51 +250,24 @@ func (p position) inode() (*tree.Inode, error) {
 	return p.fs.inode(p.node)
 }
 
-// linksMax is how many symbolic links the kernel follows on the way of one path.
-const linksMax = 40
-
+// find returns what is at a path.
 func (f *Files) find(path string, follow bool) (position, error) {
 	root, err := f.at("/", nil, 0)
 	if err != nil {
 		return root, err
 	}
-	way := []position{root} // from the root to where we are
-	links := 0
-	for rest := strings.Split(path, "/"); len(rest) > 0; {
-		name := rest[0]
-		rest = rest[1:]
-		at := way[len(way)-1]
-		if name == "" || name == "." {
-			continue
-		}
-		if !at.isDir() {
-			return at, fmt.Errorf("%w: there is no directory above %q", fs.ErrNotExist, name)
-		}
-		if name == ".." {
-			way = way[:max(len(way)-1, 1)]
-			continue
-		}
-		p, err := f.child(at, name)
-		if err != nil {
-			return p, err
-		}
-		if p.node == nil || uint32(p.node.Mode)&tree.TypeMask != tree.TypeSymlink || len(rest) == 0 && !follow {
-			way = append(way, p)
-			continue
-		}
-		if links++; links > linksMax {
-			return p, fmt.Errorf("more than %d symbolic links", linksMax)
-		}
-		target, err := p.fs.Readlink(p.node)
-		if err != nil {
-			return p, err
-		}
-		if strings.HasPrefix(string(target), "/") {
-			way = way[:1]
-		}
-		rest = append(strings.Split(string(target), "/"), rest...)
+	names := tree.Namespace[position]{
+		IsDir: position.isDir,
+		Child: f.child,
+		Target: func(p position) (string, bool, error) {
+			if p.node == nil || uint32(p.node.Mode)&tree.TypeMask != tree.TypeSymlink {
+				return "", false, nil
+			}
+			target, err := p.fs.Readlink(p.node)
+			return string(target), true, err
+		},
 	}
-	return way[len(way)-1], nil
+	return names.Follow(root, path, follow)
 }
 
 // Exists reports whether there is a file at a path.

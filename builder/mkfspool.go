@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"diskwright/content"
@@ -76,12 +75,11 @@ func (p Pool) check() error {
 	if p.Size.Mode == spec.DiskSizeMin {
 		return errors.New(`--size: min: a pool cannot be without room, in which ZFS writes what it changes; give "auto" or a size`)
 	}
-	opts, points, err := p.options()
+	opts, err := p.options()
 	if err != nil {
 		return problems(err)
 	}
-	empty := tree.NewDir(tree.Time{})
-	if _, err := zfs.Divide(empty, points, tree.Time{}); err != nil {
+	if _, err := opts.Populate(tree.NewDir(tree.Time{}), tree.Time{}); err != nil {
 		return err
 	}
 	opts.Size = 1 << 30 // any size that is enough
@@ -104,9 +102,8 @@ func problems(err error) error {
 	return spec.Join(list...)
 }
 
-// options returns what the pool is but for its size and content, and where
-// its datasets are mounted; those that are not are left out there.
-func (p Pool) options() (zfs.Options, []string, error) {
+// options returns what the pool is but for its size and content.
+func (p Pool) options() (zfs.Options, error) {
 	opts := zfs.Options{
 		Name:           p.Name,
 		Features:       p.Features,
@@ -114,34 +111,32 @@ func (p Pool) options() (zfs.Options, []string, error) {
 		Properties:     p.Properties,
 		WholeDisk:      p.WholeDisk,
 	}
-	var points []string
 	var errs []error
 	for _, d := range p.Datasets {
 		name, below := strings.CutPrefix(d.Name, p.Name+"/")
 		if !below {
 			errs = append(errs, fmt.Errorf("the dataset %q is not below the pool, as %q would be", d.Name, p.Name+"/"+d.Name))
 		}
-		opts.Datasets = append(opts.Datasets, zfs.Dataset{Name: name, Properties: d.Properties})
+		opts.Datasets = append(opts.Datasets, zfs.Dataset{Name: name, Mount: d.Mount, Properties: d.Properties})
 		if d.Mount != "" {
-			points = append(points, d.Mount)
 			if err := zfs.CheckMount(d.Mount); err != nil {
 				errs = append(errs, fmt.Errorf("dataset %q: mount: %w", d.Name, err))
 			}
 		}
 	}
-	return opts, points, errors.Join(errs...)
+	return opts, errors.Join(errs...)
 }
 
 // make implements [Maker].
 func (p Pool) make(ctx context.Context, b *Build, root *tree.Inode) (*diskmap.Map, FileSystem, error) {
 	seconds, _ := b.spec.Epoch()
-	opts, points, err := p.options()
+	opts, err := p.options()
 	if err != nil {
 		return nil, FileSystem{}, err
 	}
 	seed := b.identify(rolePool)
 	opts.Seed, opts.Epoch, opts.Workers = seed[:], seconds, b.opts.Workers
-	if root, err = divide(root, points, p.Datasets, &opts, tree.Time{Sec: seconds}); err != nil {
+	if root, err = opts.Populate(root, tree.Time{Sec: seconds}); err != nil {
 		return nil, FileSystem{}, err
 	}
 	size := p.Size.Bytes
@@ -156,24 +151,6 @@ func (p Pool) make(ctx context.Context, b *Build, root *tree.Inode) (*diskmap.Ma
 		err = fmt.Errorf("%w; --size %dM would do", sizeError(p, err), roundUp(size+space.Missing, mebibyte)/mebibyte)
 	}
 	return disk, about, err
-}
-
-// divide gives the datasets of opts what the tree has at their mount points, and
-// returns what is left for the pool's own file system.
-func divide(root *tree.Inode, points []string, datasets []PoolDataset, opts *zfs.Options, epoch tree.Time) (*tree.Inode, error) {
-	parts, err := zfs.Divide(root, points, epoch)
-	if err != nil {
-		return nil, err
-	}
-	for i, d := range datasets {
-		if d.Mount != "" {
-			opts.Datasets[i].Root, parts = parts[0], parts[1:]
-		}
-	}
-	if slices.Contains(points, "/") {
-		return tree.NewDir(epoch), nil
-	}
-	return root, nil
 }
 
 // autoSize returns a size at which nothing needs to be compressed for the tree to

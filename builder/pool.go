@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"diskwright/boot"
 	"diskwright/content"
@@ -156,7 +154,7 @@ func (p *planner) planPoolOn(ctx context.Context, table *partition.Table, part p
 	if opts.Spool, err = p.poolSpool(); err != nil {
 		return nil, FileSystem{}, err
 	}
-	root, err := p.divide(&opts)
+	root, err := opts.Populate(p.root, p.epoch)
 	if err != nil {
 		return nil, FileSystem{}, fmt.Errorf("%s: %w", p.spec.Called("datasets"), err)
 	}
@@ -188,32 +186,6 @@ func (b *Build) poolSpool() (zfs.Spool, error) {
 	}
 	b.keep(spool)
 	return spool, nil
-}
-
-// divide gives the datasets what lies at their mount points, and returns what the
-// pool's own file system holds.
-func (p *planner) divide(opts *zfs.Options) (*tree.Inode, error) {
-	mounts := p.spec.Mounts()
-	var points []string
-	for point := range mounts {
-		points = append(points, point)
-	}
-	slices.Sort(points)
-	parts, err := zfs.Divide(p.root, points, p.epoch)
-	if err != nil {
-		return nil, err
-	}
-	own := tree.NewDir(p.epoch)
-	for i, point := range points {
-		below, ok := strings.CutPrefix(mounts[point], opts.Name+"/")
-		if !ok {
-			own = parts[i]
-			continue
-		}
-		n := slices.IndexFunc(opts.Datasets, func(d zfs.Dataset) bool { return d.Name == below })
-		opts.Datasets[n].Root = parts[i]
-	}
-	return own, nil
 }
 
 // poolError says what rootSize would do for a tree that does not fit.

@@ -80,8 +80,11 @@ func (s *Spec) PoolOptions(size int64) zfs.Options {
 		Properties:     s.RootPoolFilesystemProperties,
 	}
 	for _, name := range s.DatasetNames() {
+		d := s.Datasets[name]
 		if below, ok := strings.CutPrefix(name, s.RootPoolName+"/"); ok {
-			o.Datasets = append(o.Datasets, zfs.Dataset{Name: below, Properties: s.Datasets[name].Properties})
+			o.Datasets = append(o.Datasets, zfs.Dataset{Name: below, Mount: d.Mount, Properties: d.Properties})
+		} else {
+			o.Mount = d.Mount
 		}
 	}
 	return o

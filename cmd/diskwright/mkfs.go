@@ -240,13 +240,9 @@ func (a *app) runMkfs(ctx context.Context, opts mkfsOptions, path string, maker 
 	if err := checkStream(opts.output, s, "a file with -o FILE"); err != nil {
 		return err
 	}
-	build, err := builder.NewFileSystem(ctx, s, m, builder.Options{
-		Workers:  opts.workers,
-		Progress: a.ui.startProgress(),
-		NoSync:   opts.noSync,
-		Spool:    opts.spool,
-		Stdin:    a.stdin,
-	})
+	options := a.options(opts.workOptions)
+	options.NoSync = opts.noSync
+	build, err := builder.NewFileSystem(ctx, s, m, options)
 	if err != nil {
 		return err
 	}

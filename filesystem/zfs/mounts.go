@@ -59,6 +59,36 @@ func Divide(root *tree.Inode, points []string, epoch tree.Time) ([]*tree.Inode, 
 	return parts, nil
 }
 
+// Populate divides a tree at the mount points of the datasets, gives each what lies
+// there, and returns what the pool's own file system holds: what lies at its own
+// mount point; without one, what is left.
+func (o *Options) Populate(root *tree.Inode, epoch tree.Time) (own *tree.Inode, err error) {
+	holders := map[string]**tree.Inode{} // by mount point
+	var points []string
+	mount := func(point string, holder **tree.Inode) {
+		if point != "" {
+			points = append(points, point)
+			holders[point] = holder
+		}
+	}
+	own = root
+	mount(o.Mount, &own)
+	for i := range o.Datasets {
+		mount(o.Datasets[i].Mount, &o.Datasets[i].Root)
+	}
+	parts, err := Divide(root, points, epoch)
+	if err != nil {
+		return nil, err
+	}
+	if holders["/"] != nil {
+		own = tree.NewDir(epoch)
+	}
+	for i, point := range points {
+		*holders[point] = parts[i]
+	}
+	return own, nil
+}
+
 // CheckMount says what is wrong with a path at which a dataset is to be mounted.
 func CheckMount(point string) error {
 	if !strings.HasPrefix(point, "/") || path.Clean(point) != point || strings.ContainsRune(point, 0) {

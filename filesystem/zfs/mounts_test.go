@@ -1,6 +1,7 @@
 package zfs
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,6 +82,45 @@ func TestDivideErrors(t *testing.T) {
 		root.SetChild("file", file(nil))
 		if _, err := Divide(root, c.points, testTime); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, not %s", c.points, err, c.want)
+		}
+	}
+}
+
+func TestPopulate(t *testing.T) {
+	for _, c := range []struct {
+		name, mount, nix string
+		own, below       []string // names in the file systems' roots
+	}{
+		{"nothing mounted", "", "", []string{"etc", "nix"}, nil},
+		{"a dataset", "", "/nix", []string{"etc", "nix"}, []string{"store"}},
+		{"a dataset on /", "", "/", nil, []string{"etc", "nix"}},
+		{"the pool on /", "/", "/nix", []string{"etc", "nix"}, []string{"store"}},
+		{"the pool below a dataset", "/nix", "/", []string{"store"}, []string{"etc", "nix"}},
+	} {
+		root := dir()
+		for _, path := range []string{"/etc/passwd", "/nix/store"} {
+			if err := tree.PutFile(root, path, file(text(10)), testTime); err != nil {
+				t.Fatal(err)
+			}
+		}
+		opts := Options{Mount: c.mount, Datasets: []Dataset{{Name: "nix", Mount: c.nix}}}
+		own, err := opts.Populate(root, testTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := func(i *tree.Inode) (list []string) {
+			if i != nil {
+				for _, e := range i.Entries {
+					list = append(list, e.Name)
+				}
+			}
+			return list
+		}
+		if got := names(own); !slices.Equal(got, c.own) {
+			t.Errorf("%s: the pool has %q, want %q", c.name, got, c.own)
+		}
+		if got := names(opts.Datasets[0].Root); !slices.Equal(got, c.below) {
+			t.Errorf("%s: the dataset has %q, want %q", c.name, got, c.below)
 		}
 	}
 }

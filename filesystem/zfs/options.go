@@ -52,6 +52,10 @@ type Options struct {
 	// is the pool's. ZFS may then rewrite its partition table to grow.
 	WholeDisk bool
 
+	// Mount is where [Options.Populate] takes what the pool's first file system
+	// holds from.
+	Mount string
+
 	// Spool, if there is one, keeps compressed blocks of files until the map is
 	// read, so that files are read and compressed once, when the pool is planned.
 	// It needs as much space as they have in the pool. Without it, whoever reads
@@ -76,8 +80,10 @@ type Dataset struct {
 	Name string // without the pool's, as in "system/root"
 
 	// Root is the tree that it holds, which shares no inode with another;
-	// nil is an empty directory.
-	Root *tree.Inode
+	// nil is an empty directory. [Options.Populate] takes it from Mount, if that
+	// is not empty.
+	Root  *tree.Inode
+	Mount string
 
 	// Properties are those that differ from the ones of the file system
 	// above, as `zfs create -o` takes them.

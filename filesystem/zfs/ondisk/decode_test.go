@@ -300,3 +300,69 @@ func TestDecodeLabel(t *testing.T) {
 		}
 	}
 }
+
+// What has a checksum of its own is sealed again, so that the fuzzer gets behind it.
+func FuzzSealed(f *testing.F) {
+	u := Uberblock{TXG: 8, Root: testPointer}
+	_, label, err := Label(0, testList, &u, 12)
+	if err != nil {
+		f.Fatal(err)
+	}
+	list := label[len(label)-LabelSize+labelListAt:]
+	f.Add(list[:600])
+	f.Add(label[len(label)-uberblocks:][:2<<10])
+	gang := make([]byte, GangSize)
+	testPointer.Encode(gang)
+	f.Add(gang)
+	log := make([]byte, logUnit)
+	testPointer.Encode(log[logNextAt:])
+	le.PutUint64(log[logUsedAt:], logHeader+8)
+	le.PutUint64(log[logSealAt:], logMagic)
+	f.Add(log)
+	f.Add([]byte{2, 0, 5, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xe7, 3, 0, 0, 0xc0, 0, 0, 0, 0, 0, 1, 0, 0x80})
+	f.Fuzz(func(t *testing.T, p []byte) {
+		p = p[:min(len(p), labelListSize-embeddedSize)]
+		block := make([]byte, LabelSize)
+		copy(block[labelListAt:], p)
+		Seal(block[labelListAt:][:labelListSize], labelListAt)
+		_, _ = DecodeLabel(block, 0)
+		slot := block[uberblocksAt:][:1<<uberblockMaxShift]
+		copy(slot, p)
+		Seal(slot, uberblocksAt)
+		if got, _ := Uberblocks(block, 0, uberblockMaxShift); len(got) > 1 {
+			t.Errorf("%d uberblocks", len(got))
+		}
+
+		header := make([]byte, GangSize)
+		copy(header, p)
+		b := testPointer
+		sealBy(header, Checksum{uint64(b.Addresses[0].Device), uint64(b.Addresses[0].Offset), b.Birth})
+		if pieces, _ := DecodeGang(header, &b); len(pieces) > gangPointers {
+			t.Errorf("%d pieces", len(pieces))
+		}
+
+		b.ChecksumKind = checksumZIL
+		if len(p) >= logUnit {
+			if n := le.Uint64(p[logUsedAt:]); n >= logHeader && n <= uint64(len(p)) {
+				sealed := append([]byte(nil), p...)
+				used := sealed[:min(roundUp(int(n), logUnit), len(sealed))]
+				b.Checksum.encode(used[logSealAt+8:])
+				Fletcher4(used).encode(used[logSealAt+8:])
+				p = sealed
+			}
+		}
+		_, _, _ = DecodeLogBlock(p, &b)
+
+		n := 0
+		err := DecodeSpaceMap(p, func(e SpaceMapEntry) error {
+			n++
+			if e.Size == 0 || e.Size > 1<<36 {
+				t.Errorf("an entry of %d units", e.Size)
+			}
+			return nil
+		})
+		if err == nil && n > len(p)/8 {
+			t.Errorf("%d entries in %d bytes", n, len(p))
+		}
+	})
+}

@@ -23,74 +23,28 @@ func (v *Volume) Tree(ctx context.Context) (*tree.Inode, error) {
 // TreeFunc is [Volume.Tree], and calls visit once for each inode with what a
 // tree does not have of it.
 func (v *Volume) TreeFunc(ctx context.Context, visit func(*tree.Inode, *Node)) (*tree.Inode, error) {
-	w := &treeWalk{ctx: ctx, v: v, visit: visit, seen: make(map[uint32]*tree.Inode)}
-	return w.inode(ondisk.InoRoot, "/")
-}
-
-type treeWalk struct {
-	ctx   context.Context
-	v     *Volume
-	visit func(*tree.Inode, *Node)
-	seen  map[uint32]*tree.Inode // directories, and files of several names
-}
-
-// inode returns the inode of that number, which path leads to, and all below.
-func (w *treeWalk) inode(number uint32, path string) (*tree.Inode, error) {
-	if err := w.ctx.Err(); err != nil {
-		return nil, err
-	}
-	i := w.seen[number]
-	if i != nil && i.IsDir() {
-		return nil, fmt.Errorf("%q: %w", path, corrupt("a directory with two names"))
-	}
-	if i != nil {
-		return i, nil
-	}
-	n, err := w.v.Node(number)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
-	}
-	if i, err = w.v.treeInode(n); err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
-	}
-	if n.Links > 1 || n.IsDir() {
-		w.seen[number] = i
-	}
-	w.visit(i, n)
-	if n.IsDir() {
-		return i, w.directory(n, i, path)
-	}
-	return i, nil
-}
-
-// pathMax bounds the depth of what a hostile image can make of one directory
-// below another: nothing that was reached by a path is deeper.
-const pathMax = 1 << 20
-
-func (w *treeWalk) directory(n *Node, dir *tree.Inode, path string) error {
-	if len(path) > pathMax {
-		return unsupported("a path of more than %d bytes", pathMax)
-	}
-	var entries []DirEntry
-	for e, err := range w.v.Entries(n) {
+	r := tree.Reader[uint32]{Corrupt: corrupt, Unsupported: unsupported, File: func(number uint32) (f tree.ReadFile[uint32], err error) {
+		n, err := v.Node(number)
 		if err != nil {
-			return fmt.Errorf("%q: %w", path, err)
+			return f, err
 		}
-		entries = append(entries, e)
-	}
-	slices.SortFunc(entries, func(a, b DirEntry) int { return strings.Compare(a.Name, b.Name) })
-	dir.Entries = make([]tree.Entry, len(entries))
-	for k, e := range entries {
-		if k > 0 && entries[k-1].Name == e.Name {
-			return fmt.Errorf("%q: %w", path, corrupt("%q is there twice", e.Name))
+		if f.Inode, err = v.treeInode(n); err != nil {
+			return f, err
 		}
-		child, err := w.inode(e.Inode, strings.TrimSuffix(path, "/")+"/"+e.Name)
-		if err != nil {
-			return err
+		visit(f.Inode, n)
+		f.Shared = n.Links > 1
+		f.Entries = func() (names []tree.Numbered[uint32], err error) {
+			for e, err := range v.Entries(n) {
+				if err != nil {
+					return nil, err
+				}
+				names = append(names, tree.Numbered[uint32]{Name: e.Name, Number: e.Inode})
+			}
+			return names, nil
 		}
-		dir.Entries[k] = tree.Entry{Name: e.Name, Inode: child}
-	}
-	return nil
+		return f, nil
+	}}
+	return r.Read(ctx, ondisk.InoRoot, "/")
 }
 
 // Lookup returns the inode at path, as package tree has it, and its entries if it

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 
 	"diskwright/tree"
 )
@@ -62,9 +61,8 @@ func (f *Files) Tree(ctx context.Context) (*tree.Inode, error) {
 func (f *Files) TreeFunc(ctx context.Context, visit func(*tree.Inode, *Node)) (*tree.Inode, error) {
 	roots := make(map[string]*tree.Inode)
 	for mount, fs := range f.mounts {
-		w := &treeWalk{ctx: ctx, fs: fs, visit: visit, seen: make(map[uint64]*tree.Inode), room: maxRatio * (fs.set.pool.Allocated + 1<<20)}
 		var err error
-		if roots[mount], err = w.node(fs.root, mount); err != nil {
+		if roots[mount], err = fs.tree(ctx, mount, visit); err != nil {
 			return nil, err
 		}
 	}
@@ -84,75 +82,36 @@ func (f *Files) TreeFunc(ctx context.Context, visit func(*tree.Inode, *Node)) (*
 	return join("/", nil), nil
 }
 
-type treeWalk struct {
-	ctx   context.Context
-	fs    *FileSystem
-	visit func(*tree.Inode, *Node)
-	seen  map[uint64]*tree.Inode // directories, and files of several names
-	room  int64                  // for attributes and targets, in bytes
-}
-
 // maxRatio bounds the memory for what files have besides content: many may have
 // theirs in one block, which is compressed.
 const maxRatio = 8
 
-// node returns the file that is an object, which path leads to, and all below.
-func (w *treeWalk) node(number uint64, path string) (*tree.Inode, error) {
-	if err := w.ctx.Err(); err != nil {
-		return nil, err
-	}
-	i := w.seen[number]
-	if i != nil && i.IsDir() {
-		return nil, fmt.Errorf("%q: %w", path, corrupt("a directory with two names"))
-	}
-	if i != nil {
-		return i, nil
-	}
-	n, err := w.fs.Node(number)
-	if err == nil {
-		i, err = w.fs.inode(n)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
-	}
-	if w.room -= int64(len(n.Target) + len(n.Attributes.Xattrs)); w.room < 0 {
-		return nil, unsupported("more attributes than %d times what is allocated", maxRatio)
-	}
-	if n.Links > 1 || n.IsDir() {
-		w.seen[number] = i
-	}
-	w.visit(i, n)
-	if n.IsDir() {
-		return i, w.directory(n, i, path)
-	}
-	return i, nil
-}
-
-// pathMax bounds the depth of what a hostile image can make of one directory below
-// another: nothing that was reached by a path is deeper.
-const pathMax = 1 << 20
-
-func (w *treeWalk) directory(n *Node, dir *tree.Inode, path string) error {
-	if len(path) > pathMax {
-		return unsupported("a path of more than %d bytes", pathMax)
-	}
-	entries, err := w.fs.entries(n)
-	if err != nil {
-		return fmt.Errorf("%q: %w", path, err)
-	}
-	slices.SortFunc(entries, func(a, b DirEntry) int { return strings.Compare(a.Name, b.Name) })
-	dir.Entries = make([]tree.Entry, len(entries))
-	for k, e := range entries {
-		if k > 0 && entries[k-1].Name == e.Name {
-			return fmt.Errorf("%q: %w", path, corrupt("%q is there twice", e.Name))
-		}
-		child, err := w.node(e.Object, strings.TrimSuffix(path, "/")+"/"+e.Name)
+// tree reads the metadata of all files of the file system, which is mounted at a path.
+func (f *FileSystem) tree(ctx context.Context, mount string, visit func(*tree.Inode, *Node)) (*tree.Inode, error) {
+	room := maxRatio * (f.set.pool.Allocated + 1<<20) // for attributes and targets, in bytes
+	r := tree.Reader[uint64]{Corrupt: corrupt, Unsupported: unsupported, File: func(number uint64) (file tree.ReadFile[uint64], err error) {
+		n, err := f.Node(number)
 		if err != nil {
-			return err
+			return file, err
 		}
-		dir.Entries[k] = tree.Entry{Name: e.Name, Inode: child}
-	}
-	return nil
+		if file.Inode, err = f.inode(n); err != nil {
+			return file, err
+		}
+		if room -= int64(len(n.Target) + len(n.Attributes.Xattrs)); room < 0 {
+			return file, unsupported("more attributes than %d times what is allocated", maxRatio)
+		}
+		visit(file.Inode, n)
+		file.Shared = n.Links > 1
+		file.Entries = func() (names []tree.Numbered[uint64], err error) {
+			entries, err := f.entries(n)
+			for _, e := range entries {
+				names = append(names, tree.Numbered[uint64]{Name: e.Name, Number: e.Object})
+			}
+			return names, err
+		}
+		return file, nil
+	}}
+	return r.Read(ctx, f.root, mount)
 }
 
 // position is a file in one of the file systems, or a directory that is there only

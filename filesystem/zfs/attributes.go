@@ -28,10 +28,10 @@ const (
 )
 
 // attributes returns the system attributes of an inode.
-func (z *zpl) attributes(ordinal uint32) (*ondisk.Attributes, error) {
+func (z *zpl) attributes(ordinal uint32) (a ondisk.Attributes, err error) {
 	inode := z.inodes[ordinal]
 	t := ondisk.Time(inode.Mtime)
-	a := &ondisk.Attributes{
+	a = ondisk.Attributes{
 		Mode: uint64(inode.Mode), Size: uint64(inode.Size()), Generation: birth,
 		UID: uint64(inode.UID), GID: uint64(inode.GID), Parent: objectOf(z.parents[ordinal]),
 		Flags: flagTrivialACL | flagArchive | flagModified,
@@ -48,19 +48,18 @@ func (z *zpl) attributes(ordinal uint32) (*ondisk.Attributes, error) {
 		a.Flags |= flagInherit
 	case tree.TypeSymlink:
 		if inode.Size() == 0 || inode.Size() > maxTarget {
-			return nil, fmt.Errorf("the target of the symbolic link has %d bytes, not 1 to %d", inode.Size(), maxTarget)
+			return a, fmt.Errorf("the target of the symbolic link has %d bytes, not 1 to %d", inode.Size(), maxTarget)
 		}
 		a.Target = make([]byte, inode.Size())
 		if err := content.ReadFull(inode.Content, a.Target, 0); err != nil {
-			return nil, err
+			return a, err
 		}
 	case tree.TypeChar, tree.TypeBlock:
 		if inode.Major > maxMajor || inode.Minor > maxMinor {
-			return nil, fmt.Errorf("device %d:%d has a number above %d:%d", inode.Major, inode.Minor, maxMajor, maxMinor)
+			return a, fmt.Errorf("device %d:%d has a number above %d:%d", inode.Major, inode.Minor, maxMajor, maxMinor)
 		}
 		a.Device, a.Rdev = true, uint64(inode.Major)<<20|uint64(inode.Minor)
 	}
-	var err error
 	a.Xattrs, err = z.xattrs(inode)
 	return a, err
 }

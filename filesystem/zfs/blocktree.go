@@ -1,6 +1,8 @@
 package zfs
 
 import (
+	"slices"
+
 	"diskwright/filesystem/zfs/ondisk"
 )
 
@@ -30,13 +32,27 @@ type indirect struct {
 // newTree returns a tree for so many blocks, whose dnode has so many pointers. It
 // has at least minLevels levels.
 func (s *objset) newTree(typ ondisk.Type, blocks int64, pointers, minLevels int) *blockTree {
-	t := &blockTree{set: s, typ: typ, levels: 1, root: make([]ondisk.BlockPointer, pointers)}
+	t := new(blockTree)
+	t.begin(s, typ, blocks, pointers, minLevels)
+	return t
+}
+
+// begin makes t such a tree. The pointers that a tree before it gave to a dnode are
+// not valid any more.
+func (t *blockTree) begin(s *objset, typ ondisk.Type, blocks int64, pointers, minLevels int) {
+	*t = blockTree{set: s, typ: typ, levels: 1, root: zeros(t.root, pointers), open: t.open}
 	// Shifting blocks down instead of the capacity up does not overflow.
 	for rest := blocks; rest > int64(pointers) || t.levels < minLevels; t.levels++ {
 		rest = (rest-1)>>ondisk.PointersShift + 1
 	}
-	t.open = make([]indirect, t.levels-1)
-	return t
+	t.open = zeros(t.open, t.levels-1)
+}
+
+// zeros returns n zeros, in the memory of s if that suffices.
+func zeros[T any](s []T, n int) []T {
+	s = slices.Grow(s[:0], n)[:n]
+	clear(s)
+	return s
 }
 
 // add puts a pointer to block index of level 0 into the tree.

@@ -238,7 +238,6 @@ type summer struct {
 	mayEmbed bool
 	spool    Spool // nil if compressed blocks are not kept
 	buffer   []byte
-	packed   []byte // what goes into the spool
 }
 
 func newSummer(s *storage, mayEmbed bool, spool Spool) *summer {
@@ -248,17 +247,18 @@ func newSummer(s *storage, mayEmbed bool, spool Spool) *summer {
 // sum reads the pieces of a job and sums their blocks, which it spools if they are
 // compressed.
 func (w *summer) sum(j *job) error {
-	w.packed = w.packed[:0]
+	w.packer.forget()
 	for i := range j.pieces {
 		if err := w.sumPiece(&j.pieces[i]); err != nil {
 			return err
 		}
 	}
-	if len(w.packed) == 0 {
+	kept := w.packer.buffer[:w.packer.kept]
+	if len(kept) == 0 {
 		return nil
 	}
 	var err error
-	j.spooled, err = w.spool.Append(w.packed)
+	j.spooled, err = w.spool.Append(kept)
 	return err
 }
 
@@ -284,8 +284,8 @@ func (w *summer) sumPiece(p *piece) error {
 			sum.sum = w.kind.Sum(st.data)
 		}
 		if st.packed && !st.embedded && w.spool != nil {
-			sum.spooled = int32(len(w.packed))
-			w.packed = append(w.packed, st.data...)
+			sum.spooled = int32(w.packer.kept)
+			w.packer.keep(len(st.data))
 		}
 		p.sums[i] = sum
 	}

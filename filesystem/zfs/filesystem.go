@@ -82,6 +82,9 @@ type zpl struct {
 	files    *files
 	dnodes   *dnodes
 	accounts *accounts
+
+	attributeEncoder ondisk.AttributeEncoder
+	content          blockTree // of the file that is being written
 }
 
 // writeFileSystem writes the objects of a file system.
@@ -161,7 +164,7 @@ func (z *zpl) writeInode(ordinal uint32) error {
 	if err != nil {
 		return err
 	}
-	bonus, spill := attributes.Encode()
+	bonus, spill := z.attributeEncoder.Encode(&attributes)
 	d := ondisk.DNode{
 		Type: ondisk.TypeFileContents, Levels: 1, BlockSize: ondisk.SectorSize,
 		BonusType: ondisk.TypeSA, Bonus: bonus, Accounted: true, Counted: z.accounts.objects,
@@ -209,7 +212,8 @@ func (z *zpl) file(d *ondisk.DNode, inode *tree.Inode) error {
 	}
 	blocks := (size-1)/int64(d.BlockSize) + 1
 	d.LastBlock = uint64(blocks - 1)
-	t := z.newTree(d.Type, blocks, ondisk.Pointers(d.BonusType, len(d.Bonus)), 1)
+	t := &z.content
+	t.begin(z.objset, d.Type, blocks, ondisk.Pointers(d.BonusType, len(d.Bonus)), 1)
 	if err := z.files.write(z, t, inode.Ordinal, d.BlockSize); err != nil {
 		return err
 	}

@@ -10,7 +10,8 @@ import (
 type packer struct {
 	ashift  int
 	encoder ondisk.Encoder // nil: nothing is compressed
-	buffer  []byte
+	buffer  []byte         // what was kept, and behind it what was compressed last
+	kept    int
 }
 
 func newPacker(how packing) *packer {
@@ -23,12 +24,19 @@ func (p *packer) compress(data []byte, most int) ([]byte, bool) {
 	if most = min(most, len(data)-len(data)/8); p.encoder == nil || most <= 0 {
 		return nil, false
 	}
-	if len(p.buffer) < len(data) {
-		p.buffer = make([]byte, len(data))
+	if end := p.kept + len(data); len(p.buffer) < end {
+		p.buffer = append(p.buffer[:p.kept], make([]byte, len(data))...)
 	}
-	n, ok := p.encoder.Encode(p.buffer[:most], data)
-	return p.buffer[:n], ok
+	room := p.buffer[p.kept:]
+	n, ok := p.encoder.Encode(room[:most], data)
+	return room[:n], ok
 }
+
+// keep keeps the first n bytes of what was compressed last, of all such blocks one
+// behind the other, until the next [packer.forget].
+func (p *packer) keep(n int) { p.kept += n }
+
+func (p *packer) forget() { p.kept = 0 }
 
 // worthwhile returns to how many bytes a block of n must be compressed at most to
 // take fewer units of allocation.
@@ -43,8 +51,9 @@ func (p *packer) pad(packed []byte, logical int) ([]byte, bool) {
 	if size >= logical {
 		return nil, false
 	}
-	clear(p.buffer[n:size])
-	return p.buffer[:size], true
+	padded := p.buffer[p.kept:][:size]
+	clear(padded[n:])
+	return padded, true
 }
 
 // pack returns a block compressed and padded, if that is worth it.

@@ -1,6 +1,9 @@
 package ondisk
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // System attributes (SA) are what stat shows of a file, its access list, the target
 // of a symbolic link, and its extended attributes. They lie packed in the bonus of
@@ -142,21 +145,12 @@ type Attributes struct {
 	XattrDir uint64
 }
 
-// Encode returns the bonus and, nil if everything fits in that, the spill block.
-// As OpenZFS does it, once there is a spill block what would lie in the last 128
-// bytes of the bonus is in it as well.
-func (a *Attributes) Encode() (bonus, spill []byte) {
-	values := a.values()
-	if bonus = encodeAttributes(values); len(bonus) <= MaxBonus {
-		return bonus, nil
-	}
-	n := len(values)
-	for len(bonus) > MaxBonusWithSpill {
-		n--
-		bonus = encodeAttributes(values[:n])
-	}
-	spill = encodeAttributes(values[n:])
-	return bonus, append(spill, make([]byte, roundUp(len(spill), SectorSize)-len(spill))...)
+// AttributeEncoder encodes attributes of one file after the other. Its zero value is
+// ready.
+type AttributeEncoder struct {
+	values  []attributeValue
+	numbers []byte // what of their bytes is not elsewhere
+	bonus   []byte
 }
 
 type attributeValue struct {
@@ -164,21 +158,35 @@ type attributeValue struct {
 	value []byte
 }
 
-// values returns the attributes in the order of layouts.
-func (a *Attributes) values() []attributeValue {
-	v := make([]attributeValue, 0, len(registry))
-	numbers := make([]byte, 0, 8*(len(registry)+4)) // what is made here lies in one piece
-	add := func(n attribute, value []byte) { v = append(v, attributeValue{n, value}) }
-	number := func(n attribute, value uint64) {
-		at := len(numbers)
-		numbers = le.AppendUint64(numbers, value)
-		add(n, numbers[at:])
+// Encode returns the bonus, valid until the next call, and, nil if everything fits in
+// that, the spill block. As OpenZFS does it, once there is a spill block what would
+// lie in the last 128 bytes of the bonus is in it as well.
+func (e *AttributeEncoder) Encode(a *Attributes) (bonus, spill []byte) {
+	e.collect(a)
+	e.bonus = appendAttributes(e.bonus[:0], e.values)
+	if len(e.bonus) <= MaxBonus {
+		return e.bonus, nil
 	}
-	moment := func(n attribute, t Time) {
-		at := len(numbers)
-		numbers = le.AppendUint64(le.AppendUint64(numbers, uint64(t.Sec)), uint64(t.Nsec))
-		add(n, numbers[at:])
+	n := len(e.values)
+	for len(e.bonus) > MaxBonusWithSpill {
+		n--
+		e.bonus = appendAttributes(e.bonus[:0], e.values[:n])
 	}
+	return e.bonus, pad(appendAttributes(nil, e.values[n:]), SectorSize)
+}
+
+// collect takes the attributes in the order of layouts.
+func (e *AttributeEncoder) collect(a *Attributes) {
+	e.values, e.numbers = e.values[:0], slices.Grow(e.numbers[:0], 8*(len(registry)+4+len(a.ACL)))
+	add := func(n attribute, value []byte) { e.values = append(e.values, attributeValue{n, value}) }
+	number := func(n attribute, value ...uint64) {
+		at := len(e.numbers)
+		for _, v := range value {
+			e.numbers = le.AppendUint64(e.numbers, v)
+		}
+		add(n, e.numbers[at:])
+	}
+	moment := func(n attribute, t Time) { number(n, uint64(t.Sec), uint64(t.Nsec)) }
 	number(attrMode, a.Mode)
 	number(attrSize, a.Size)
 	number(attrGen, a.Generation)
@@ -195,37 +203,41 @@ func (a *Attributes) values() []attributeValue {
 		number(attrRdev, a.Rdev)
 	}
 	number(attrDACLCount, uint64(len(a.ACL)))
-	acl := make([]byte, 0, 8*len(a.ACL))
-	for _, e := range a.ACL {
-		acl = le.AppendUint32(le.AppendUint16(append(acl, 0, 0), e.Flags), e.Mask)
+	acl := len(e.numbers)
+	for _, ace := range a.ACL {
+		e.numbers = le.AppendUint32(le.AppendUint16(append(e.numbers, 0, 0), ace.Flags), ace.Mask)
 	}
-	add(attrDACLACEs, acl)
+	add(attrDACLACEs, e.numbers[acl:])
 	if a.Target != nil {
 		add(attrSymlink, a.Target)
 	}
 	if a.Xattrs != nil {
 		add(attrDXattr, a.Xattrs)
 	}
-	return v
 }
 
-// encodeAttributes packs attributes behind a header.
-func encodeAttributes(values []attributeValue) []byte {
-	var sizes []byte
+// appendAttributes appends packed attributes behind a header to p, which is empty.
+func appendAttributes(p []byte, values []attributeValue) []byte {
+	p = le.AppendUint32(p, saMagic)
+	p = append(p, 0, 0)
 	for _, v := range values {
 		if registry[v.attribute].size == 0 {
-			sizes = le.AppendUint16(sizes, uint16(len(v.value)))
+			p = le.AppendUint16(p, uint16(len(v.value)))
 		}
 	}
-	head := roundUp(6+len(sizes), 8)
-	p := le.AppendUint32(make([]byte, 0, MaxBonus), saMagic)
-	p = le.AppendUint16(p, uint16(head/8<<10|layoutNumber(values)))
-	p = append(p, sizes...)
-	p = append(p, make([]byte, head-len(p))...)
+	p = pad(p, 8)
+	le.PutUint16(p[4:], uint16(len(p)/8<<10|layoutNumber(values)))
 	for _, v := range values {
-		p = append(p, v.value...)
-		p = append(p, make([]byte, roundUp(len(p), 8)-len(p))...)
+		p = pad(append(p, v.value...), 8)
 	}
+	return p
+}
+
+// pad appends zeros up to a multiple of unit.
+func pad(p []byte, unit int) []byte {
+	n := len(p)
+	p = slices.Grow(p, roundUp(n, unit)-n)[:roundUp(n, unit)]
+	clear(p[n:])
 	return p
 }
 

@@ -222,7 +222,7 @@ func TestDecodeAttributes(t *testing.T) {
 		{Mode: 0o020644, Device: true, Rdev: 259, Xattrs: noise(10)},
 	} {
 		want.ACL = []ACE{{1, 2}, {3, 4}, {5, 6}}
-		bonus, spill := want.Encode()
+		bonus, spill := new(AttributeEncoder).Encode(&want)
 		var got Attributes
 		if err := tables.Decode(&got, bonus); err != nil {
 			t.Error(err)
@@ -240,7 +240,7 @@ func TestDecodeAttributes(t *testing.T) {
 
 func FuzzAttributes(f *testing.F) {
 	tables := testTables(f)
-	bonus, spill := (&Attributes{ACL: make([]ACE, 3), Target: noise(200), Xattrs: noise(300)}).Encode()
+	bonus, spill := new(AttributeEncoder).Encode(&Attributes{ACL: make([]ACE, 3), Target: noise(200), Xattrs: noise(300)})
 	f.Add(bonus)
 	f.Add(spill)
 	f.Fuzz(func(t *testing.T, p []byte) {

@@ -318,7 +318,7 @@ func TestAttributes(t *testing.T) {
 		{Attributes{ACL: acl, Target: make([]byte, 100), Xattrs: make([]byte, 300)}, 168, 512, [2]uint16{2, 10}},
 		{Attributes{ACL: acl, Target: make([]byte, 8), Xattrs: make([]byte, 8)}, 192, 0, [2]uint16{5}},
 	} {
-		bonus, spill := test.a.Encode()
+		bonus, spill := new(AttributeEncoder).Encode(&test.a)
 		name := fmt.Sprintf("target of %d, extended attributes of %d", len(test.a.Target), len(test.a.Xattrs))
 		if len(bonus) != test.bonus || len(spill) != test.spill {
 			t.Errorf("%s: bonus of %d, spill of %d bytes; want %d, %d", name, len(bonus), len(spill), test.bonus, test.spill)

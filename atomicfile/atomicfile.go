@@ -27,6 +27,11 @@ type Options struct {
 	// NoSync leaves it to the kernel when the file reaches the disk. After a
 	// power failure it may be empty. For benchmarks.
 	NoSync bool
+
+	// From, if not nil, is a file without a name that somebody has begun. It
+	// becomes the new file, with what is in it, if that can be: otherwise the new
+	// file begins empty.
+	From *os.File
 }
 
 // File is a file that is being made. It is open for reading and writing.
@@ -43,7 +48,16 @@ type File struct {
 // mode of the file that it replaces, or that which the umask gives to new
 // files. The directory must exist. The embedded file calls itself path, in errors too, though it is
 // not there yet.
-func Create(path string, opts Options) (*File, error) { return create(path, opts, createUnnamed) }
+func Create(path string, opts Options) (*File, error) {
+	return create(path, opts, func(path string) (*os.File, error) {
+		if opts.From != nil {
+			if f, err := adopt(opts.From, path); err == nil {
+				return f, nil
+			}
+		}
+		return createUnnamed(path)
+	})
+}
 
 // create is Create. A file for which unnamed returns an error has a temporary
 // name.

@@ -19,6 +19,7 @@ package builder
 import (
 	"context"
 	"io"
+	"os"
 	"time"
 
 	"diskwright/diskmap"
@@ -35,9 +36,10 @@ type Options struct {
 	NoSync   bool          // do not wait until the output is on the disk
 
 	// Spool is the directory for the uncompressed copy of tars that cannot be
-	// read in place, for the disk of a virtual machine, and for what is compressed
-	// for a ZFS pool. "" is that for temporary files; then what a pool needs is
-	// compressed twice instead. Copies have no names and go with the process.
+	// read in place, for the disk of a virtual machine, and for the blocks of a ZFS
+	// pool. "" is that for temporary files; then what a pool needs is compressed
+	// twice instead. Copies have no names and go with the process, but that a raw
+	// image with a pool begins as one.
 	Spool string
 
 	// Stdin is the source of a root named "-".
@@ -71,6 +73,9 @@ type Build struct {
 	efiVars []byte
 	opts    Options
 	spool   []io.Closer
+	// begun is the spool with the part of the last disk that is there already, if
+	// it can become the image.
+	begun *os.File
 }
 
 // New reads the sources of s, which must be valid, and plans the image.
@@ -98,7 +103,7 @@ func (b *Build) plan(ctx context.Context) error {
 		return err
 	}
 	p := newPlanner(b.spec, b.format, sources, b.Report)
-	p.workers, p.poolSpool = b.opts.Workers, b.poolSpool
+	p.workers, p.spoolPool = b.opts.Workers, b.spoolPool
 	switch {
 	case !b.spec.InstallsInVM():
 		return b.planDisk(ctx, p)

@@ -70,7 +70,7 @@ func (o *output) writeEFIVars() error {
 	}
 	path := filepath.Join(o.dir, efiVarsFile)
 	o.efiVars = filepath.Join(o.absolute, efiVarsFile)
-	return o.write(path, func(f *os.File) error {
+	return o.write(path, nil, func(f *os.File) error {
 		_, err := f.Write(b.efiVars)
 		return err
 	})

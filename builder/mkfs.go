@@ -146,7 +146,7 @@ func (b *Build) WriteFile(ctx context.Context, path string) error {
 	o := &output{build: b}
 	b.Report.File = filepath.Base(path)
 	progress.Phase(b.opts.Progress, "writing", b.Map().DataSize())
-	return o.write(path, func(f *os.File) error { return b.encoder(filepath.Dir(path), "").Write(ctx, b.Map(), f) })
+	return o.write(path, b.begun, func(f *os.File) error { return b.encoder(filepath.Dir(path), "").Write(ctx, b.Map(), f) })
 }
 
 // sizeError says of a tree that does not fit which flag is to be changed.

@@ -172,11 +172,9 @@ const wholeDiskTable = 10 * mebibyte
 func (p Pool) plan(ctx context.Context, b *Build, root *tree.Inode, opts zfs.Options, size int64) (*diskmap.Map, FileSystem, error) {
 	opts.Size = size
 	var err error
-	if opts.Spool, err = b.poolSpool(); err != nil {
-		return nil, FileSystem{}, err
-	}
 	var table *partition.Table
 	var part partition.Partition
+	offset := int64(0)
 	if p.WholeDisk {
 		table, err = partition.PlanZFS(partition.ZFSRequest{Layout: partition.ZFSRoot, DiskSize: size, Identify: b.identify})
 		var few *partition.SizeError
@@ -187,8 +185,11 @@ func (p Pool) plan(ctx context.Context, b *Build, root *tree.Inode, opts zfs.Opt
 			return nil, FileSystem{}, err
 		}
 		part, _ = table.ByRole(partition.Root)
-		opts.Size = table.Size(part)
+		opts.Size, offset = table.Size(part), table.Offset(part)
 		b.Report.Table = *table
+	}
+	if err := b.spoolPool(&opts, offset); err != nil {
+		return nil, FileSystem{}, err
 	}
 	pool, err := zfs.New(ctx, root, opts)
 	if err != nil {

@@ -97,7 +97,11 @@ func (o *output) writeImages(ctx context.Context) error {
 	progress.Phase(b.opts.Progress, "writing", total)
 	var images []*atomicfile.File
 	for i, d := range b.Report.All() {
-		f, err := o.create(filepath.Join(o.dir, d.File))
+		var begun *os.File
+		if i == len(b.disks)-1 {
+			begun = b.begun
+		}
+		f, err := o.create(filepath.Join(o.dir, d.File), begun)
 		if err != nil {
 			return err
 		}
@@ -138,7 +142,7 @@ func (o *output) writeHydraBuildProducts() error {
 	if err != nil {
 		return err
 	}
-	return o.write(path, func(f *os.File) error {
+	return o.write(path, nil, func(f *os.File) error {
 		for _, d := range o.build.Report.All() {
 			_, err := fmt.Fprintf(f, "file %s-image %s\n", o.build.spec.HydraFormat(), filepath.Join(o.absolute, d.File))
 			if err != nil {
@@ -149,9 +153,10 @@ func (o *output) writeHydraBuildProducts() error {
 	})
 }
 
-// write makes the file at path, which appears when it is complete.
-func (o *output) write(path string, write func(f *os.File) error) error {
-	f, err := o.create(path)
+// write makes the file at path, which appears when it is complete. Begun is what is
+// there of it already, or nil.
+func (o *output) write(path string, begun *os.File, write func(f *os.File) error) error {
+	f, err := o.create(path, begun)
 	if err != nil {
 		return err
 	}
@@ -163,8 +168,8 @@ func (o *output) write(path string, write func(f *os.File) error) error {
 }
 
 // create begins the file at path, which calls itself so.
-func (o *output) create(path string) (*atomicfile.File, error) {
-	return atomicfile.Create(path, atomicfile.Options{NoSync: o.build.opts.NoSync})
+func (o *output) create(path string, begun *os.File) (*atomicfile.File, error) {
+	return atomicfile.Create(path, atomicfile.Options{NoSync: o.build.opts.NoSync, From: begun})
 }
 
 // commit makes complete files appear.

@@ -29,8 +29,8 @@ type planner struct {
 	spec    *spec.Spec
 	encoder *format.Encoder
 	workers int
-	// poolSpool is [Build.poolSpool].
-	poolSpool func() (zfs.Spool, error)
+	// spoolPool is [Build.spoolPool].
+	spoolPool func(opts *zfs.Options, offset int64) error
 	identify  identity
 	epoch     tree.Time
 

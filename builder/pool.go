@@ -151,7 +151,7 @@ func (p *planner) planPoolOn(ctx context.Context, table *partition.Table, part p
 		opts.WholeDisk, opts.DevicePath = false, "/dev/vda3"
 	}
 	var err error
-	if opts.Spool, err = p.poolSpool(); err != nil {
+	if err = p.spoolPool(&opts, table.Offset(part)); err != nil {
 		return nil, FileSystem{}, err
 	}
 	root, err := opts.Populate(p.root, p.epoch)
@@ -174,18 +174,39 @@ func (p *planner) planPoolOn(ctx context.Context, table *partition.Table, part p
 	return pool.Map(), about, nil
 }
 
-// poolSpool returns where what is compressed for a pool stays until the image is
-// written, or nil.
-func (b *Build) poolSpool() (zfs.Spool, error) {
+// spoolPool gives a pool that begins at an offset of its disk a spool, if there may
+// be one. If the image has the bytes of the disk as they are, the spool becomes the
+// image.
+func (b *Build) spoolPool(opts *zfs.Options, offset int64) error {
 	if b.opts.PlanOnly || b.opts.Spool == "" {
-		return nil, nil
+		return nil
 	}
 	spool, err := tree.CreateSpool(b.opts.Spool)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.keep(spool)
-	return spool, nil
+	opts.Spool = diskSpool{spool, offset}
+	if b.format.IsPlain() {
+		opts.SpoolAll, b.begun = true, spool.File()
+	}
+	return nil
+}
+
+// diskSpool is a spool in which everything lies where it lies on the disk.
+type diskSpool struct {
+	*tree.Spool
+	offset int64 // of the pool
+}
+
+// WriteAt implements [io.WriterAt].
+func (s diskSpool) WriteAt(p []byte, off int64) (int, error) {
+	return s.Spool.WriteAt(p, s.offset+off)
+}
+
+// Part implements [zfs.Spool].
+func (s diskSpool) Part(off, n int64) content.Source {
+	return content.Part{File: s.File(), Offset: s.offset + off, Length: n}
 }
 
 // poolError says what rootSize would do for a tree that does not fit.

@@ -72,6 +72,8 @@ func Section(src Source, off, n int64) Source {
 	switch s := src.(type) {
 	case Bytes:
 		return s[off : off+n]
+	case Part:
+		return Part{s.File, s.Offset + off, n}
 	case *section:
 		return newSection(s.src, s.off+off, n)
 	}

@@ -31,6 +31,27 @@ type Borrowed struct {
 	Return func() error
 }
 
+// Part is a part of an open file that nobody changes: Length bytes at Offset.
+type Part struct {
+	File           *os.File
+	Offset, Length int64
+}
+
+// Size returns the length in bytes.
+func (p Part) Size() int64 { return p.Length }
+
+// ReadAt implements [io.ReaderAt].
+func (p Part) ReadAt(b []byte, off int64) (int, error) {
+	return readClamped(b, off, p.Length, func(b []byte, off int64) error {
+		return ReadFull(p.File, b, p.Offset+off)
+	})
+}
+
+// Borrow implements [Backed].
+func (p Part) Borrow() (*Borrowed, error) {
+	return &Borrowed{p.File, p.Offset, func() error { return nil }}, nil
+}
+
 // Identity is what must not change of a file of the host between the walk
 // that found it and the end of every read. Times are nanoseconds since 1970.
 // Where a system has no inode numbers or ctime they are zero.

@@ -173,6 +173,11 @@ func (e *Encoder) isLayout() bool {
 	return e.Format.layout != nil && e.options.Subformat != streamSubformat
 }
 
+// IsPlain reports whether the file is the bytes of the disk and nothing else.
+func (e *Encoder) IsPlain() bool {
+	return e.Format.Name == Raw && e.options.Subformat == "" && e.options.Compress == compress.None
+}
+
 func qcow2Options(o Options) qcow2.Options {
 	q := qcow2.Options{Options: o.Options, Compression: qcow2.Zlib, Level: o.Level}
 	if o.CompressionType != "" {

@@ -17,14 +17,14 @@ import (
 )
 
 // Spool is a temporary file: a stream, so that it can be read in any order, or
-// what [Spool.Append] put there. The file has no name: it is gone when it is
+// what [Spool.WriteAt] put there. The file has no name: it is gone when it is
 // closed, or when the process ends in whatever way. It implements
 // [content.Backed].
 type Spool struct {
-	dir   string
-	file  *os.File
-	size  atomic.Int64
-	clean func() // where a file that is open cannot be without a name
+	dir     string
+	file    *os.File
+	written atomic.Int64
+	clean   func() // where a file that is open cannot be without a name
 }
 
 // CreateSpool returns an empty spool in dir, or in the system's directory for
@@ -40,23 +40,30 @@ func CreateSpool(dir string) (*Spool, error) {
 	return &Spool{dir: dir, file: file, clean: clean}, nil
 }
 
-// Append puts p behind what was put there before and returns where it begins.
-// Several goroutines may do that at once.
-func (s *Spool) Append(p []byte) (off int64, err error) {
-	off = s.size.Add(int64(len(p))) - int64(len(p))
-	if _, err := s.file.WriteAt(p, off); err != nil {
-		return 0, s.failed(err, off)
+// writeSize is the most that one call writes. The page cache takes memory in blocks
+// of the size of a write, and a virtual machine that reports free blocks of 128 KiB
+// and more to its host has to get each of them back.
+const writeSize = 64 << 10
+
+// WriteAt implements [io.WriterAt].
+func (s *Spool) WriteAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		written, err := s.file.WriteAt(p[n:min(len(p), n+writeSize)], off+int64(n))
+		n += written
+		if err != nil {
+			return n, fmt.Errorf("spool directory %w (after %d bytes)", atPath(s.dir, err), s.written.Load())
+		}
+		s.written.Add(int64(written))
 	}
-	return off, nil
+	return n, nil
 }
 
-// failed says what it means that n bytes could be written and no more.
-func (s *Spool) failed(err error, n int64) error {
-	return fmt.Errorf("spool directory %w (after %d bytes)", atPath(s.dir, err), n)
-}
+// Size returns how many bytes were written: of a stream its length, uncompressed.
+func (s *Spool) Size() int64 { return s.written.Load() }
 
-// Size returns the length in bytes, uncompressed.
-func (s *Spool) Size() int64 { return s.size.Load() }
+// File returns the file, which goes when the spool is closed unless somebody has
+// given it a name.
+func (s *Spool) File() *os.File { return s.file }
 
 // ReadAt implements [io.ReaderAt].
 func (s *Spool) ReadAt(p []byte, off int64) (int, error) { return s.file.ReadAt(p, off) }
@@ -104,13 +111,11 @@ func (w *spoolWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
-	if _, err := w.spool.Append(p); err != nil {
-		return 0, err
-	}
-	if w.progress != nil {
+	n, err := w.spool.WriteAt(p, w.spool.Size())
+	if err == nil && w.progress != nil {
 		w.progress(w.spool.Size())
 	}
-	return len(p), nil
+	return n, err
 }
 
 // maxWindow is the largest window of a zstd stream: what zstd itself takes

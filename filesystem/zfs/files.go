@@ -56,16 +56,18 @@ type files struct {
 	jobs    chan *job
 	current *job
 	pieces  []piece
+
+	idle chan []byte // memory for the blocks of a job
 }
 
 // job is what a worker sums at a time: a piece of a large file, or many small ones,
 // since handing one over takes as long as reading it.
 type job struct {
-	pieces  []piece
-	size    int64
-	spooled int64 // where what is compressed begins in the spool
-	err     error
-	ready   chan struct{}
+	pieces []piece
+	size   int64
+	blocks []byte // those that are to be spooled, as they lie in the pool
+	err    error
+	ready  chan struct{}
 }
 
 // piece is a segment of a file.
@@ -82,7 +84,7 @@ type blockSum struct {
 	size     int32 // in the pool, or as it is embedded; 0 is a hole
 	packed   bool
 	embedded []byte // nil if it is not
-	spooled  int32  // where it is among those of the job in the spool; -1 is nowhere
+	spooled  int32  // where it is among the blocks of the job; -1 is nowhere
 	sum      ondisk.Checksum
 }
 
@@ -92,17 +94,18 @@ func (z *zpl) readFiles(ctx context.Context) *files {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	f := &files{ctx: ctx, done: make(chan struct{}), jobs: make(chan *job, 4*workers)}
+	f := &files{ctx: ctx, done: make(chan struct{}), jobs: make(chan *job, 4*workers), idle: make(chan []byte, 5*workers)}
 	work := make(chan *job)
 	var running sync.WaitGroup
 	for range workers {
 		running.Go(func() {
-			w := newSummer(&z.fs.storage, z.pool.features.has(featureEmbeddedData), z.pool.opts.Spool)
+			w := z.newSummer()
 			for j := range work {
 				if z.pool.assume {
 					w.assume(j)
 				} else {
 					j.err = w.sum(j)
+					j.blocks = w.packer.take(f.memory())
 				}
 				close(j.ready)
 			}
@@ -157,19 +160,37 @@ func (z *zpl) eachJob(do func(*job) bool) {
 // jobs have been taken.
 func (f *files) wait() { <-f.done }
 
-// next returns the next piece, summed, and where what the spool has of it is.
-func (f *files) next() (p piece, spooled int64, err error) {
+// memory returns memory that no job uses, if there is any.
+func (f *files) memory() []byte {
+	select {
+	case m := <-f.idle:
+		return m
+	default:
+		return nil
+	}
+}
+
+// next returns the next piece, summed.
+func (f *files) next() (p piece, err error) {
 	if len(f.pieces) == 0 {
 		if err := f.nextJob(); err != nil {
-			return p, 0, err
+			return p, err
 		}
 	}
 	p, f.pieces = f.pieces[0], f.pieces[1:]
-	return p, f.current.spooled, nil
+	return p, nil
 }
 
-// nextJob takes the next job, when it is done.
+// nextJob takes the next job, when it is done. Nobody uses the blocks of the one
+// before it any more.
 func (f *files) nextJob() error {
+	if f.current != nil {
+		select {
+		case f.idle <- f.current.blocks:
+		default:
+		}
+		f.current = nil
+	}
 	select {
 	case j := <-f.jobs:
 		select {
@@ -188,7 +209,12 @@ func (f *files) write(z *zpl, t *blockTree, ordinal uint32, blockSize int) error
 	var r run
 	src := z.inodes[ordinal].Content
 	for s := range segments(src, blockSize) {
-		p, at, err := f.next()
+		if len(f.pieces) == 0 { // what is spooled so far is of a job that ends
+			if err := z.spooling.flush(); err != nil {
+				return err
+			}
+		}
+		p, err := f.next()
 		if err != nil {
 			return err
 		}
@@ -198,13 +224,15 @@ func (f *files) write(z *zpl, t *blockTree, ordinal uint32, blockSize int) error
 			}
 			index := s.first + int64(i)
 			b := z.dataBlock(sum, blockSize)
-			spooled := int64(-1)
-			if sum.spooled >= 0 {
-				spooled = at + int64(sum.spooled)
-			}
-			if sum.embedded == nil && !r.extend(index, &b, spooled) {
+			switch {
+			case sum.embedded != nil:
+			case sum.spooled >= 0:
+				if err := z.spooling.add(&b, f.current.blocks, int(sum.spooled)); err != nil {
+					return err
+				}
+			case !r.extend(index, &b):
 				z.placeRun(&r, ordinal)
-				r = newRun(index, &b, spooled)
+				r = newRun(index, &b)
 			}
 			t.add(index, &b)
 		}
@@ -236,30 +264,30 @@ type summer struct {
 	kind     ondisk.ChecksumKind
 	packer   *packer
 	mayEmbed bool
-	spool    Spool // nil if compressed blocks are not kept
-	buffer   []byte
+
+	// Whether blocks that are compressed, and others, are kept for the spool.
+	keepPacked, keepAll bool
+
+	buffer []byte
 }
 
-func newSummer(s *storage, mayEmbed bool, spool Spool) *summer {
-	return &summer{kind: s.checksum, packer: newPacker(s.packing), mayEmbed: mayEmbed, spool: spool}
+func (z *zpl) newSummer() *summer {
+	s, opts := &z.fs.storage, &z.pool.opts
+	return &summer{
+		kind: s.checksum, packer: newPacker(s.packing), mayEmbed: z.pool.features.has(featureEmbeddedData),
+		keepPacked: opts.Spool != nil, keepAll: opts.Spool != nil && opts.SpoolAll,
+	}
 }
 
-// sum reads the pieces of a job and sums their blocks, which it spools if they are
-// compressed.
+// sum reads the pieces of a job and sums their blocks. Those that are to be spooled
+// are kept.
 func (w *summer) sum(j *job) error {
-	w.packer.forget()
 	for i := range j.pieces {
 		if err := w.sumPiece(&j.pieces[i]); err != nil {
 			return err
 		}
 	}
-	kept := w.packer.buffer[:w.packer.kept]
-	if len(kept) == 0 {
-		return nil
-	}
-	var err error
-	j.spooled, err = w.spool.Append(kept)
-	return err
+	return nil
 }
 
 func (w *summer) sumPiece(p *piece) error {
@@ -282,10 +310,9 @@ func (w *summer) sumPiece(p *piece) error {
 			sum.embedded = bytes.Clone(st.data)
 		} else {
 			sum.sum = w.kind.Sum(st.data)
-		}
-		if st.packed && !st.embedded && w.spool != nil {
-			sum.spooled = int32(w.packer.kept)
-			w.packer.keep(len(st.data))
+			if w.keepPacked && st.packed || w.keepAll {
+				sum.spooled = int32(w.packer.keep(st))
+			}
 		}
 		p.sums[i] = sum
 	}

@@ -85,6 +85,7 @@ type zpl struct {
 
 	attributeEncoder ondisk.AttributeEncoder
 	content          blockTree // of the file that is being written
+	spooling         spooling
 }
 
 // writeFileSystem writes the objects of a file system.
@@ -94,13 +95,18 @@ func (p *pool) writeFileSystem(ctx context.Context, fs *fileSystem) error {
 		fs:       fs,
 		paths:    newPaths(fs.root),
 		accounts: p.newAccounts(fs),
+		spooling: spooling{pool: p},
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	z.files = z.readFiles(ctx)
 	defer z.files.wait()
 	defer cancel() // before the wait
 	z.dnodes = z.newDNodes(objectOf(uint32(len(z.inodes)-1)), fileSystemLevels)
-	if err := z.objects(); err != nil {
+	err := z.objects()
+	if err == nil {
+		err = z.spooling.finish()
+	}
+	if err != nil {
 		return fs.wrap(err)
 	}
 	set := ondisk.Objset{Type: ondisk.ObjsetFileSystem, Meta: z.dnodes.finish()}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"diskwright/content"
 	"diskwright/tree"
 )
 
@@ -56,23 +57,24 @@ type Options struct {
 	// holds from.
 	Mount string
 
-	// Spool, if there is one, keeps compressed blocks of files until the map is
-	// read, so that files are read and compressed once, when the pool is planned.
-	// It needs as much space as they have in the pool. Without it, whoever reads
-	// the map has them read and compressed again.
-	Spool Spool
+	// Spool, if there is one, gets compressed blocks of files when the pool is
+	// planned, and SpoolAll also those that are not compressed. Then files are
+	// read and compressed once; without it, whoever reads the map has them read
+	// and compressed again.
+	Spool    Spool
+	SpoolAll bool
 
 	// Workers is how many files are read at the same time; 0 is one for each
 	// CPU.
 	Workers int
 }
 
-// Spool is a temporary file that grows.
+// Spool is a file, sparse at first, in which blocks lie where they lie on the device.
+// It can become the image.
 type Spool interface {
-	io.ReaderAt
-	// Append puts p behind everything else, and returns where that is. Several
-	// goroutines call it at once.
-	Append(p []byte) (off int64, err error)
+	io.WriterAt
+	// Part returns n bytes at off that have been written.
+	Part(off, n int64) content.Source
 }
 
 // Dataset is a file system below that of the pool.

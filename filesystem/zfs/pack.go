@@ -24,19 +24,39 @@ func (p *packer) compress(data []byte, most int) ([]byte, bool) {
 	if most = min(most, len(data)-len(data)/8); p.encoder == nil || most <= 0 {
 		return nil, false
 	}
-	if end := p.kept + len(data); len(p.buffer) < end {
-		p.buffer = append(p.buffer[:p.kept], make([]byte, len(data))...)
-	}
-	room := p.buffer[p.kept:]
+	room := p.room(len(data))
 	n, ok := p.encoder.Encode(room[:most], data)
 	return room[:n], ok
 }
 
-// keep keeps the first n bytes of what was compressed last, of all such blocks one
-// behind the other, until the next [packer.forget].
-func (p *packer) keep(n int) { p.kept += n }
+// room returns n bytes behind what was kept, or more.
+func (p *packer) room(n int) []byte {
+	if len(p.buffer) < p.kept+n {
+		p.buffer = append(p.buffer[:p.kept], make([]byte, n)...)
+	}
+	return p.buffer[p.kept:]
+}
 
-func (p *packer) forget() { p.kept = 0 }
+// keep keeps the block that was stored last behind those that were kept before, as
+// they lie in the pool, and returns where.
+func (p *packer) keep(st stored) (at int) {
+	at = p.kept
+	size := roundUp(len(st.data), 1<<p.ashift)
+	if !st.packed { // else it is there
+		room := p.room(size)
+		clear(room[copy(room, st.data):size])
+	}
+	p.kept += size
+	return at
+}
+
+// take returns the blocks that were kept. Then those that are kept from now on go
+// into other memory.
+func (p *packer) take(other []byte) (kept []byte) {
+	kept = p.buffer[:p.kept]
+	p.buffer, p.kept = other[:cap(other)], 0
+	return kept
+}
 
 // worthwhile returns to how many bytes a block of n must be compressed at most to
 // take fewer units of allocation.

@@ -12,17 +12,16 @@ import (
 	"diskwright/filesystem/zfs/ondisk"
 )
 
-// run is blocks of a file that lie one behind the other in the pool: either as they
-// are, and then they follow each other in the file too, or compressed. All copies of
-// the blocks do so, each at a place of its own.
+// run is blocks of a file that are not spooled and lie one behind the other in the pool:
+// either as they are, and then they follow each other in the file too, or compressed.
+// All copies of the blocks do so, each at a place of its own.
 type run struct {
 	blockSize int
 	packed    bool
-	starts    []int64    // addresses of the first block's copies
-	length    int64      // from a start to behind the last block
-	size      int64      // of that without what is unused behind the last block's data
-	spooled   int64      // where the run begins in the spool; -1 is nowhere
-	blocks    []runBlock // if it is not there
+	starts    []int64 // addresses of the first block's copies
+	length    int64   // from a start to behind the last block
+	size      int64   // of that without what is unused behind the last block's data
+	blocks    []runBlock
 }
 
 // runBlock is a block of a run.
@@ -32,28 +31,15 @@ type runBlock struct {
 	size  uint32 // in the pool, without what is unused of its last unit
 }
 
-func newRun(index int64, b *ondisk.BlockPointer, spooled int64) run {
-	r := run{blockSize: b.LogicalSize, packed: b.Compression != ondisk.CompressionOff, spooled: spooled}
-	for _, a := range b.Addresses {
-		if a.Size > 0 {
-			r.starts = append(r.starts, a.Offset)
-		}
-	}
-	r.extend(index, b, spooled)
+func newRun(index int64, b *ondisk.BlockPointer) run {
+	r := run{blockSize: b.LogicalSize, packed: b.Compression != ondisk.CompressionOff, starts: starts(b, nil)}
+	r.extend(index, b)
 	return r
 }
 
 // extend appends a block, if it continues the run.
-func (r *run) extend(index int64, b *ondisk.BlockPointer, spooled int64) bool {
-	if packed := b.Compression != ondisk.CompressionOff; len(r.starts) == 0 || packed != r.packed || r.blockSize != b.LogicalSize {
-		return false
-	}
-	for i, start := range r.starts {
-		if b.Addresses[i].Offset != start+r.length {
-			return false
-		}
-	}
-	if r.spooled >= 0 && spooled != r.spooled+r.length || r.spooled < 0 && spooled >= 0 {
+func (r *run) extend(index int64, b *ondisk.BlockPointer) bool {
+	if packed := b.Compression != ondisk.CompressionOff; packed != r.packed || r.blockSize != b.LogicalSize || !follows(b, r.starts, r.length) {
 		return false
 	}
 	if r.length+int64(b.Addresses[0].Size) > math.MaxUint32 {
@@ -66,12 +52,30 @@ func (r *run) extend(index int64, b *ondisk.BlockPointer, spooled int64) bool {
 			return false
 		}
 	}
-	if r.spooled < 0 {
-		r.blocks = append(r.blocks, runBlock{index, uint32(r.length), uint32(b.PhysicalSize)})
-	}
+	r.blocks = append(r.blocks, runBlock{index, uint32(r.length), uint32(b.PhysicalSize)})
 	r.size = r.length + int64(b.PhysicalSize)
 	r.length += int64(b.Addresses[0].Size)
 	return true
+}
+
+// starts appends the addresses of all copies of a block to list.
+func starts(b *ondisk.BlockPointer, list []int64) []int64 {
+	for _, a := range b.Addresses {
+		if a.Size > 0 {
+			list = append(list, a.Offset)
+		}
+	}
+	return list
+}
+
+// follows reports whether each copy of a block lies so far behind one of the starts.
+func follows(b *ondisk.BlockPointer, starts []int64, length int64) bool {
+	for i, start := range starts {
+		if b.Addresses[i].Offset != start+length {
+			return false
+		}
+	}
+	return len(starts) > 0
 }
 
 // placeRun puts a run of an inode's content into the map. Blocks that are not
@@ -82,15 +86,12 @@ func (z *zpl) placeRun(r *run, ordinal uint32) {
 	}
 	src := z.inodes[ordinal].Content
 	var data content.Source
-	switch {
-	case r.spooled >= 0:
-		data = io.NewSectionReader(z.pool.opts.Spool, r.spooled, r.size)
-	case r.packed:
+	if r.packed {
 		if len(r.blocks) < cap(r.blocks) {
 			r.blocks = slices.Clone(r.blocks) // they stay, the room behind them need not
 		}
 		data = &packedRun{run: *r, packing: z.fs.storage.packing, src: src, paths: z.paths, ordinal: ordinal}
-	default:
+	} else {
 		from := r.blocks[0].index * int64(r.blockSize)
 		data = content.Section(src, from, min(r.size, src.Size()-from))
 	}

@@ -2,37 +2,50 @@ package zfs
 
 import (
 	"errors"
-	"sync"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
 	"diskwright/content"
+	"diskwright/test/scratch"
 	"diskwright/tree"
 )
 
-// memorySpool is a spool in memory, which takes limit bytes.
-type memorySpool struct {
-	mu    sync.Mutex
-	limit int64
-	data  []byte
+// testSpool is a spool that takes limit bytes.
+type testSpool struct {
+	t              *testing.T
+	file           *os.File
+	limit, written int64
 }
 
 var errFull = errors.New("full")
 
-func (s *memorySpool) Append(p []byte) (int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if int64(len(s.data)+len(p)) > s.limit {
-		return 0, errFull
+func newSpool(t *testing.T, limit int64) *testSpool {
+	t.Helper()
+	f, err := os.Create(filepath.Join(scratch.Dir(t), "spool"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.data = append(s.data, p...)
-	return int64(len(s.data) - len(p)), nil
+	t.Cleanup(func() { f.Close() })
+	return &testSpool{t: t, file: f, limit: limit}
 }
 
-func (s *memorySpool) ReadAt(p []byte, off int64) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return copy(p, s.data[off:]), nil
+func (s *testSpool) WriteAt(p []byte, off int64) (int, error) {
+	if s.written += int64(len(p)); s.written > s.limit {
+		return 0, errFull
+	}
+	there := make([]byte, len(p))
+	if _, err := s.file.ReadAt(there, off); err != nil && err != io.EOF || !isZero(there) {
+		s.t.Errorf("written twice: %d bytes at %d (%v)", len(p), off, err)
+	}
+	return s.file.WriteAt(p, off)
+}
+
+func (s *testSpool) Part(off, n int64) content.Source {
+	return content.Part{File: s.file, Offset: off, Length: n}
 }
 
 // counted counts the bytes that are read.
@@ -46,41 +59,45 @@ func (c counted) ReadAt(p []byte, off int64) (int, error) {
 	return c.Source.ReadAt(p, off)
 }
 
-// With a spool a pool is the same, for any number of workers, and what is compressed
-// is read once.
+// With a spool a pool is the same, for any number of workers, and what is compressed,
+// or everything, is read once.
 func TestSpool(t *testing.T) {
 	root := various(t)
 	for _, s := range storages {
-		t.Run(s.name, func(t *testing.T) {
-			opts := testOptions(512 * mib)
-			for name, v := range s.props {
-				opts.Properties[name] = v
-			}
-			want := digest(t, root, opts)
-			spool := &memorySpool{limit: 64 * mib}
-			opts.Spool, opts.Workers = spool, 5
-			if digest(t, root, opts) != want {
-				t.Error("the spool makes a difference")
-			}
-			if compressed := s.props["compression"] != "" && s.props["compression"] != "off"; compressed != (len(spool.data) > 0) {
-				t.Errorf("%d bytes are spooled", len(spool.data))
-			}
-		})
+		for _, all := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, all %t", s.name, all), func(t *testing.T) {
+				opts := testOptions(512 * mib)
+				for name, v := range s.props {
+					opts.Properties[name] = v
+				}
+				want := digest(t, root, opts)
+				spool := newSpool(t, gib)
+				opts.Spool, opts.SpoolAll, opts.Workers = spool, all, 5
+				if digest(t, root, opts) != want {
+					t.Error("the spool makes a difference")
+				}
+				if compressed := s.props["compression"] != "" && s.props["compression"] != "off"; (compressed || all) != (spool.written > 0) {
+					t.Errorf("%d bytes are spooled", spool.written)
+				}
+			})
+		}
 	}
 
-	var read atomic.Int64
-	size := int64(3*mib + 5)
-	once := tree.NewDir(testTime)
-	once.SetChild("text", file(counted{text(size), &read}))
-	opts := testOptions(512 * mib)
-	opts.Properties["compression"] = "lz4"
-	opts.Spool = &memorySpool{limit: 64 * mib}
-	digest(t, once, opts)
-	if read.Load() != size {
-		t.Errorf("%d of %d bytes are read", read.Load(), size)
-	}
-	opts.Spool = &memorySpool{limit: 1000}
-	if _, err := New(t.Context(), once, opts); !errors.Is(err, errFull) {
-		t.Errorf("a full spool: %v", err)
+	for _, compression := range []string{"lz4", "off"} {
+		var read atomic.Int64
+		size := int64(3*mib + 5)
+		once := tree.NewDir(testTime)
+		once.SetChild("text", file(counted{text(size), &read}))
+		opts := testOptions(512 * mib)
+		opts.Properties["compression"] = compression
+		opts.Spool, opts.SpoolAll = newSpool(t, gib), compression == "off"
+		digest(t, once, opts)
+		if read.Load() != size {
+			t.Errorf("compression %s: %d of %d bytes are read", compression, read.Load(), size)
+		}
+		opts.Spool = newSpool(t, 1000)
+		if _, err := New(t.Context(), once, opts); !errors.Is(err, errFull) {
+			t.Errorf("compression %s: a full spool: %v", compression, err)
+		}
 	}
 }

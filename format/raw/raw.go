@@ -33,6 +33,7 @@ import (
 	"runtime"
 	"sync"
 
+	"diskwright/content"
 	"diskwright/diskmap"
 )
 
@@ -59,20 +60,70 @@ func (o Options) progress(n int64) {
 	}
 }
 
-// WriteFile writes m to f, an empty regular file, which becomes as long as the
-// map. Blocks of 4 KiB in which the map has no extent are not written and stay
-// holes. Progress adds up to [diskmap.Map.DataSize].
+// WriteFile writes m to f, a regular file, which becomes as long as the map. It is
+// empty, or what is in it are extents of m that lie where they belong: each a
+// [content.Part] of f itself. Those are not written again. Blocks of 4 KiB in which
+// the map has no extent are not written and stay holes. Progress adds up to
+// [diskmap.Map.DataSize].
 //
 // Errors name the file that they are about: f, or the source in m. Where
 // several sources are wrong it is the first of the map. After an error, f is in
 // any state.
 func WriteFile(ctx context.Context, m *diskmap.Map, f *os.File, opts Options) error {
-	if fi, err := f.Stat(); err != nil {
+	fi, err := f.Stat()
+	if err != nil {
 		return err
-	} else if !fi.Mode().IsRegular() || fi.Size() != 0 {
+	}
+	rest := m
+	if fi.Size() != 0 {
+		if rest, err = notIn(m, fi); err != nil {
+			return err
+		}
+	}
+	if !fi.Mode().IsRegular() || rest == nil {
 		return fmt.Errorf("raw: %q is not an empty regular file", f.Name())
 	}
-	return writeFile(ctx, m, f, wayTo(f), opts)
+	if rest != m {
+		opts.progress(m.DataSize() - rest.DataSize())
+	}
+	return writeFile(ctx, rest, f, wayTo(f), opts)
+}
+
+// notIn returns the map without the extents that lie in a file already, in whole
+// blocks; nil if that is none.
+func notIn(m *diskmap.Map, fi fs.FileInfo) (*diskmap.Map, error) {
+	same := make(map[*os.File]bool)
+	inPlace := func(e diskmap.Extent) (bool, error) {
+		part, ok := e.Source.(content.Part)
+		if !ok || part.Offset+e.SourceOffset != e.Offset || (e.Offset|e.Length)%blockSize != 0 {
+			return false, nil
+		}
+		is, known := same[part.File]
+		if !known {
+			other, err := part.File.Stat()
+			if err != nil {
+				return false, err
+			}
+			is = os.SameFile(fi, other)
+			same[part.File] = is
+		}
+		return is, nil
+	}
+	var rest diskmap.Builder
+	found := false
+	for e := range m.Extents(0, m.Size()) {
+		there, err := inPlace(e)
+		if err != nil {
+			return nil, err
+		}
+		if found = found || there; !there {
+			rest.Place(e.Offset, content.Section(e.Source, e.SourceOffset, e.Length))
+		}
+	}
+	if !found {
+		return nil, nil
+	}
+	return rest.Map(m.Size())
 }
 
 func writeFile(ctx context.Context, m *diskmap.Map, f *os.File, way way, opts Options) error {

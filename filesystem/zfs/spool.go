@@ -1,0 +1,70 @@
+package zfs
+
+import "diskwright/filesystem/zfs/ondisk"
+
+// spooling puts blocks of files into the spool, as many at once as lie one behind the
+// other both among the blocks of a job and, each copy, in the pool.
+//
+//	job    |a1|a2|b1|c1|c2|c3|
+//	         \  \  \  \_ \_ \_
+//	pool   |a1|a2|b1|meta|c1|c2|c3|
+type spooling struct {
+	pool     *pool
+	blocks   []byte  // of the job
+	from, to int     // among them, those that are put there next
+	starts   []int64 // addresses of their copies
+
+	// Of each copy, what is in the spool and not in the map yet.
+	spooled [maxCopies]struct{ start, end int64 }
+}
+
+// add puts a block into the spool, which is at an offset among those of a job, or
+// notes that it belongs there. They must not change until flush is called.
+func (s *spooling) add(b *ondisk.BlockPointer, blocks []byte, at int) error {
+	size := b.Addresses[0].Size
+	if at == s.to && follows(b, s.starts, int64(s.to-s.from)) {
+		s.to += size
+		return nil
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.blocks, s.from, s.to, s.starts = blocks, at, at+size, starts(b, s.starts)
+	return nil
+}
+
+// flush puts into the spool what belongs there.
+func (s *spooling) flush() error {
+	blocks := s.blocks[s.from:s.to]
+	for i, start := range s.starts {
+		if _, err := s.pool.opts.Spool.WriteAt(blocks, ondisk.DataOffset+start); err != nil {
+			return err
+		}
+		if done := &s.spooled[i]; done.end != start {
+			s.place(i)
+			done.start = start
+		}
+		s.spooled[i].end = start + int64(len(blocks))
+	}
+	s.blocks, s.from, s.to, s.starts = nil, 0, 0, s.starts[:0]
+	return nil
+}
+
+// place puts what is in the spool of a copy into the map.
+func (s *spooling) place(i int) {
+	if done := s.spooled[i]; done.start < done.end {
+		off := ondisk.DataOffset + done.start
+		s.pool.disk.Place(off, s.pool.opts.Spool.Part(off, done.end-done.start))
+	}
+}
+
+// finish does what is left to do.
+func (s *spooling) finish() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	for i := range s.spooled {
+		s.place(i)
+	}
+	return nil
+}

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -16,9 +17,11 @@ import (
 	"diskwright/diskmap"
 	"diskwright/filesystem/fat"
 	"diskwright/filesystem/zfs"
+	"diskwright/format"
 	"diskwright/partition"
 	"diskwright/spec"
 	"diskwright/test/oracle"
+	"diskwright/test/scratch"
 	"diskwright/tree"
 
 	"github.com/google/go-cmp/cmp"
@@ -227,6 +230,58 @@ func TestPoolWriteDir(t *testing.T) {
 	})
 	if _, err := one.WriteDir(t.Context(), filepath.Join(t.TempDir(), "out")); err != nil {
 		t.Error(err)
+	}
+}
+
+// A spool makes no difference to the image, whether it becomes that or is copied into
+// it: because it is one already, because it lies elsewhere, or for another format.
+func TestPoolSpool(t *testing.T) {
+	files := map[string]string{"text": strings.Repeat("some text ", 50_000), "var/text": strings.Repeat("other text", 20_000), "var/small": "x"}
+	for _, change := range []func(*spec.Spec){
+		func(s *spec.Spec) {},
+		func(s *spec.Spec) { s.Disks = 1 },
+		func(s *spec.Spec) { s.RootPoolProperties = map[string]string{"ashift": "9"} },
+		func(s *spec.Spec) { s.Format = "vdi" },
+	} {
+		plain := mustPlan(t, files, func(s *spec.Spec) {
+			poolSpec(s)
+			s.RootPoolFilesystemProperties = map[string]string{"compression": "lz4", "mountpoint": "legacy"}
+			change(s)
+		})
+		for _, spool := range []string{t.TempDir(), scratch.Dir(t)} {
+			b, err := New(t.Context(), plain.spec, Options{Spool: spool})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			if len(b.spool) != 1 || b.spool[0].(*tree.Spool).Size() < 5_000 {
+				t.Errorf("the spool is not used: %v", b.spool)
+			}
+			for _, out := range []string{filepath.Join(spool, "first"), filepath.Join(spool, "second")} {
+				paths, err := b.WriteDir(t.Context(), out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				image, err := format.OpenFile(t.Context(), paths[len(paths)-1], format.OpenOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer image.Close()
+				disk, err := image.Map()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for off, size := int64(0), plain.Map().Size(); off < size; off += mebibyte {
+					want, got := make([]byte, mebibyte), make([]byte, mebibyte)
+					if err := errors.Join(content.ReadFull(plain.Map(), want, off), content.ReadFull(disk, got, off)); err != nil {
+						t.Fatal(err)
+					}
+					if !bytes.Equal(got, want) {
+						t.Fatalf("%s: the MiB at %d is not as it is without a spool", out, off)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/iotest"
 
@@ -25,11 +27,21 @@ func counting(n int) (*Generated, []byte) {
 
 func TestSourcesAreReaders(t *testing.T) {
 	generated, all := counting(3000)
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(append([]byte("xx"), all...)); err != nil {
+		t.Fatal(err)
+	}
 	for name, src := range map[string]Source{
 		"bytes":              Bytes(all),
 		"generated":          generated,
 		"section":            Section(generated, 0, 3000),
 		"section of bytes":   Section(Bytes(append([]byte("xx"), all...)), 2, 3000),
+		"part":               Part{file, 2, 3000},
+		"section of part":    Section(Part{file, 1, 3001}, 1, 3000),
 		"section of section": Section(Section(generated, 0, 2999), 0, 2999),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -156,9 +156,12 @@ func (z *zpl) master(object uint64, typ ondisk.Type, entries ...ondisk.ZAPEntry)
 	return nil
 }
 
-// inode writes an inode. Errors name its path.
+// inode writes an inode. Errors name its path, unless they are the spool's.
 func (z *zpl) inode(ordinal uint32) error {
 	if err := z.writeInode(ordinal); err != nil {
+		if errors.As(err, new(spoolError)) {
+			return err
+		}
 		return fmt.Errorf("%q: %w", z.path(ordinal), err)
 	}
 	return nil

@@ -33,12 +33,21 @@ func (s *spooling) add(b *ondisk.BlockPointer, blocks []byte, at int) error {
 	return nil
 }
 
-// flush puts into the spool what belongs there.
+// spoolError is an error of the spool, not of a file.
+type spoolError struct{ error }
+
+func (e spoolError) Unwrap() error { return e.error }
+
+// flush puts into the spool what belongs there. Blocks behind the device, which are
+// there to learn by how much it is too small, do not.
 func (s *spooling) flush() error {
 	blocks := s.blocks[s.from:s.to]
 	for i, start := range s.starts {
+		if start >= s.pool.usable() {
+			continue
+		}
 		if _, err := s.pool.opts.Spool.WriteAt(blocks, ondisk.DataOffset+start); err != nil {
-			return err
+			return spoolError{err}
 		}
 		if done := &s.spooled[i]; done.end != start {
 			s.place(i)

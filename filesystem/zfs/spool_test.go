@@ -96,8 +96,15 @@ func TestSpool(t *testing.T) {
 			t.Errorf("compression %s: %d of %d bytes are read", compression, read.Load(), size)
 		}
 		opts.Spool = newSpool(t, 1000)
-		if _, err := New(t.Context(), once, opts); !errors.Is(err, errFull) {
+		if _, err := New(t.Context(), once, opts); !errors.Is(err, errFull) || err.Error() != errFull.Error() {
 			t.Errorf("compression %s: a full spool: %v", compression, err)
+		}
+		// What does not fit the pool is not what the spool is too small for.
+		opts.Size = MinSize
+		once.SetChild("large", file(noise(64*mib)))
+		opts.Spool = newSpool(t, 64*mib)
+		if _, err := New(t.Context(), once, opts); !errors.As(err, new(*NoSpaceError)) {
+			t.Errorf("compression %s: a pool that is too small: %v", compression, err)
 		}
 	}
 }

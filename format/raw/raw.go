@@ -89,13 +89,14 @@ func WriteFile(ctx context.Context, m *diskmap.Map, f *os.File, opts Options) er
 	return writeFile(ctx, rest, f, wayTo(f), opts)
 }
 
-// notIn returns the map without the extents that lie in a file already, in whole
-// blocks; nil if that is none.
+// notIn returns the map without what lies in a file already, where it belongs; nil if
+// nothing does. Of blocks of which only a part does, that part stays: they are written
+// as a whole.
 func notIn(m *diskmap.Map, fi fs.FileInfo) (*diskmap.Map, error) {
 	same := make(map[*os.File]bool)
 	inPlace := func(e diskmap.Extent) (bool, error) {
 		part, ok := e.Source.(content.Part)
-		if !ok || part.Offset+e.SourceOffset != e.Offset || (e.Offset|e.Length)%blockSize != 0 {
+		if !ok || part.Offset+e.SourceOffset != e.Offset {
 			return false, nil
 		}
 		is, known := same[part.File]
@@ -110,15 +111,24 @@ func notIn(m *diskmap.Map, fi fs.FileInfo) (*diskmap.Map, error) {
 		return is, nil
 	}
 	var rest diskmap.Builder
+	place := func(e diskmap.Extent, from, to int64) {
+		if from < to {
+			rest.Place(from, content.Section(e.Source, e.SourceOffset+from-e.Offset, to-from))
+		}
+	}
 	found := false
 	for e := range m.Extents(0, m.Size()) {
 		there, err := inPlace(e)
 		if err != nil {
 			return nil, err
 		}
-		if found = found || there; !there {
-			rest.Place(e.Offset, content.Section(e.Source, e.SourceOffset, e.Length))
+		if from, to := blockCeil(e.Offset), blockFloor(e.End()); there && from <= to {
+			place(e, e.Offset, from)
+			place(e, to, e.End())
+		} else {
+			place(e, e.Offset, e.End())
 		}
+		found = found || there
 	}
 	if !found {
 		return nil, nil

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"diskwright/atomicfile"
@@ -300,5 +302,82 @@ func TestStreamToFullDevice(t *testing.T) {
 	err = WriteStream(context.Background(), mixedMap(t, 1), full, Options{})
 	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "/dev/full") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestBegun: what is in the file already, where the map has it, is left; the rest is
+// written around it. Of a file that is not the same, or somewhere else, nothing is.
+func TestBegun(t *testing.T) {
+	const size = 3 * regionSize
+	parts := []struct{ off, n int64 }{
+		{blockSize, 2 * blockSize}, // with neighbours on both sides
+		{regionSize, regionSize},   // a whole region
+		{2*regionSize + 512, 1024}, // a part of a block
+		{2*regionSize + blockSize + 7, 3 * blockSize},
+	}
+	begun := func(shift int64) *os.File {
+		f := output(t)
+		for _, part := range parts {
+			if _, err := f.WriteAt(noise(uint64(part.off), int(part.n)), part.off+shift); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return f
+	}
+	place := func(b *diskmap.Builder, f *os.File, shift int64) {
+		for _, part := range parts {
+			b.Place(part.off, content.Part{File: f, Offset: part.off + shift, Length: part.n})
+		}
+		b.Place(0, content.Bytes(noise(1, blockSize)))
+		b.Place(3*blockSize, content.Bytes(noise(2, 100)))
+		b.Place(2*regionSize, content.Bytes(noise(3, 511)))
+		b.Place(2*regionSize+1600, content.Bytes(noise(4, 600)))
+	}
+	var b diskmap.Builder
+	place(&b, begun(0), 0)
+	want := digestOf(t, io.NewSectionReader(build(t, size, &b), 0, size))
+
+	for name, c := range map[string]struct {
+		shift int64
+		other bool
+	}{"begun": {}, "elsewhere": {shift: 512}, "another file": {other: true}} {
+		f := begun(c.shift)
+		var b diskmap.Builder
+		place(&b, f, c.shift)
+		m := build(t, size, &b)
+		to := f
+		if c.other {
+			to = output(t)
+		}
+		var done atomic.Int64
+		err := WriteFile(context.Background(), m, to, Options{Progress: func(n int64) { done.Add(n) }})
+		if c.shift != 0 {
+			if err == nil || !strings.Contains(err.Error(), "not an empty regular file") {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if digestOf(t, io.NewSectionReader(to, 0, size+1)) != want {
+			t.Errorf("%s: the file is not the map", name)
+		}
+		if done.Load() != m.DataSize() {
+			t.Errorf("%s: progress of %d bytes, want %d", name, done.Load(), m.DataSize())
+		}
+		checkSparse(t, m, to)
+	}
+
+	f := begun(0)
+	fi, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = diskmap.Builder{}
+	place(&b, f, 0)
+	m := build(t, size, &b)
+	if rest, err := notIn(m, fi); err != nil || rest.DataSize() != m.DataSize()-4*blockSize-regionSize {
+		t.Errorf("%d of %d bytes are to be written: %v", rest.DataSize(), m.DataSize(), err)
 	}
 }

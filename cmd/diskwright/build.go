@@ -28,7 +28,7 @@ func (o *workOptions) add(cmd *cobra.Command, spool string) {
 	flags.BoolVar(&o.json, "json", false, "write the result as JSON to standard output, and everything else as JSON lines to standard error")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "show nothing but warnings and errors")
 	flags.IntVar(&o.workers, "workers", 0, "use `N` threads to read and write (default one for each CPU)")
-	flags.StringVar(&o.spool, "spool", "", "`DIR` for temporary copies: of a tar that cannot be read in place, of what is compressed for a pool (default: "+spool+")")
+	flags.StringVar(&o.spool, "spool", "", "`DIR` for temporary copies: of a tar that cannot be read in place, of the blocks of a pool (default: "+spool+")")
 }
 
 func (o *workOptions) check() error {

@@ -94,7 +94,7 @@ func (z *zpl) readFiles(ctx context.Context) *files {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	f := &files{ctx: ctx, done: make(chan struct{}), jobs: make(chan *job, 4*workers), idle: make(chan []byte, 5*workers)}
+	f := &files{ctx: ctx, done: make(chan struct{}), jobs: make(chan *job, 2*workers+4), idle: make(chan []byte, 3*workers+4)}
 	work := make(chan *job)
 	var running sync.WaitGroup
 	for range workers {

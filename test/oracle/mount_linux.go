@@ -65,8 +65,16 @@ func MountDevice(t testing.TB, device, fstype, options string) (dir string) {
 	args = append(args, device, dir)
 	// A mount namespace that somebody made while this image was mounted before (Nix
 	// does) has it mounted still, until it goes.
+	readOnly := slices.Contains(strings.Split(options, ","), "ro")
 	output, status := Exit(t, "mount", args...)
-	for wait := 100 * time.Millisecond; strings.Contains(output, "already mounted") && wait < 3*time.Minute; wait *= 2 {
+	busy := func() bool {
+		if status == 0 && !readOnly && isReadOnly(t, dir) { // by the loop device of that mount
+			Run(t, "umount", dir)
+			return true
+		}
+		return strings.Contains(output, "already mounted")
+	}
+	for wait := 100 * time.Millisecond; busy() && wait < 3*time.Minute; wait *= 2 {
 		time.Sleep(wait)
 		output, status = Exit(t, "mount", args...)
 	}
@@ -81,6 +89,16 @@ func MountDevice(t testing.TB, device, fstype, options string) (dir string) {
 		Unmount(t, dir)
 	})
 	return dir
+}
+
+// isReadOnly reports whether nothing can be written to the file system at dir.
+func isReadOnly(t testing.TB, dir string) bool {
+	t.Helper()
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Flags&unix.ST_RDONLY != 0
 }
 
 // Unmount unmounts what Mount mounted. Doing so twice is no mistake. An error

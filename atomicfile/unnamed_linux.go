@@ -16,7 +16,12 @@ func createUnnamed(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Without /proc there is no way to give it a name without privileges.
+	return nameable(f)
+}
+
+// nameable returns f, or closes it: without /proc there is no way to give it a name
+// without privileges.
+func nameable(f *os.File) (*os.File, error) {
 	if _, err := os.Stat(descriptorPath(f)); err != nil {
 		f.Close()
 		return nil, err
@@ -45,12 +50,7 @@ func adopt(from *os.File, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), path)
-	if _, err := os.Stat(descriptorPath(f)); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return nameable(os.NewFile(uintptr(fd), path))
 }
 
 // giveName makes the unnamed file appear as name, which must not exist.

@@ -127,6 +127,22 @@ func ReadFull(src io.ReaderAt, p []byte, off int64) error {
 	return err
 }
 
+// writeSize is the most that one call writes. The page cache takes memory in blocks
+// of the size of a write, and a virtual machine that reports free blocks of 128 KiB
+// and more to its host has to get each of them back.
+const writeSize = 64 << 10
+
+// WriteAt writes all of p to f at off, in calls that are not too large for the page
+// cache, and returns how many bytes it wrote.
+func WriteAt(f io.WriterAt, p []byte, off int64) (n int, err error) {
+	for n < len(p) && err == nil {
+		var written int
+		written, err = f.WriteAt(p[n:min(len(p), n+writeSize)], off+int64(n))
+		n += written
+	}
+	return n, err
+}
+
 // readClamped maps the contract of io.ReaderAt to a function that fills
 // ranges inside [0, size) only.
 func readClamped(p []byte, off, size int64, fill func([]byte, int64) error) (int, error) {

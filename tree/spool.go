@@ -40,20 +40,11 @@ func CreateSpool(dir string) (*Spool, error) {
 	return &Spool{dir: dir, file: file, clean: clean}, nil
 }
 
-// writeSize is the most that one call writes. The page cache takes memory in blocks
-// of the size of a write, and a virtual machine that reports free blocks of 128 KiB
-// and more to its host has to get each of them back.
-const writeSize = 64 << 10
-
 // WriteAt implements [io.WriterAt].
 func (s *Spool) WriteAt(p []byte, off int64) (n int, err error) {
-	for n < len(p) {
-		written, err := s.file.WriteAt(p[n:min(len(p), n+writeSize)], off+int64(n))
-		n += written
-		if err != nil {
-			return n, fmt.Errorf("spool directory %w (after %d bytes)", atPath(s.dir, err), s.written.Load())
-		}
-		s.written.Add(int64(written))
+	n, err = content.WriteAt(s.file, p, off)
+	if total := s.written.Add(int64(n)); err != nil {
+		return n, fmt.Errorf("spool directory %w (after %d bytes)", atPath(s.dir, err), total)
 	}
 	return n, nil
 }
@@ -71,7 +62,7 @@ func (s *Spool) ReadAt(p []byte, off int64) (int, error) { return s.file.ReadAt(
 // Borrow implements [content.Backed]. All borrowers get the same file: they
 // read at offsets and must not close it.
 func (s *Spool) Borrow() (*content.Borrowed, error) {
-	return &content.Borrowed{File: s.file, Return: func() error { return nil }}, nil
+	return content.Part{File: s.file, Length: s.Size()}.Borrow()
 }
 
 // Close frees the space. Nothing may be read afterwards. A nil spool has

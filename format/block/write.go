@@ -10,17 +10,13 @@ import (
 	"runtime"
 	"sync"
 
+	"diskwright/content"
 	"diskwright/diskmap"
 )
 
-const (
-	// batchSize is about how much of the disk a worker takes at a time. A large
-	// file of the host is opened once for it.
-	batchSize = 2 << 20
-
-	// writeSize is the most that one call writes (see package raw).
-	writeSize = 64 << 10
-)
+// batchSize is about how much of the disk a worker takes at a time. A large file of
+// the host is opened once for it.
+const batchSize = 2 << 20
 
 // Layout says how a container keeps blocks.
 type Layout struct {
@@ -263,20 +259,9 @@ func (w *writer) write() error {
 		for i++; i < len(w.blocks) && w.offsets[i] == at+int64(len(w.joined)); i++ {
 			w.joined = append(w.joined, w.blocks[i].Data...)
 		}
-		if err := writeAll(w.f, w.joined, at); err != nil {
+		if _, err := content.WriteAt(w.f, w.joined, at); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func writeAll(f *os.File, p []byte, off int64) error {
-	for len(p) > 0 {
-		n, err := f.WriteAt(p[:min(len(p), writeSize)], off)
-		if err != nil {
-			return err
-		}
-		p, off = p[n:], off+int64(n)
 	}
 	return nil
 }

@@ -25,11 +25,6 @@ const (
 	// the calls' cost vanish, little enough to stay in the processor's cache.
 	pieceSize = 256 << 10
 
-	// writeSize is the most that one call writes. The page cache takes memory
-	// in blocks of the size of a write, and a virtual machine that reports
-	// free blocks of 128 KiB and more to its host has to get each of them back.
-	writeSize = 64 << 10
-
 	// shareMin is the least length of an extent that is worth the system calls
 	// of having the kernel copy it, where that copies no bytes.
 	shareMin = 64 << 10
@@ -183,12 +178,8 @@ func (w *writer) flush(limit int64) error {
 }
 
 func (w *writer) write(p []byte, off int64) error {
-	for len(p) > 0 {
-		n, err := w.f.WriteAt(p[:min(len(p), writeSize)], off)
-		if err != nil {
-			return &writeError{err}
-		}
-		p, off = p[n:], off+int64(n)
+	if _, err := content.WriteAt(w.f, p, off); err != nil {
+		return &writeError{err}
 	}
 	return nil
 }

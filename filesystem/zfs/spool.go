@@ -14,7 +14,8 @@ type spooling struct {
 	from, to int     // among them, those that are put there next
 	starts   []int64 // addresses of their copies
 
-	// Of each copy, what is in the spool and not in the map yet.
+	// Of each copy, what is in the spool, or will be, and not in the map yet. What
+	// is unused behind a block is not in the map.
 	spooled [maxCopies]struct{ start, end int64 }
 }
 
@@ -22,6 +23,16 @@ type spooling struct {
 // notes that it belongs there. They must not change until flush is called.
 func (s *spooling) add(b *ondisk.BlockPointer, blocks []byte, at int) error {
 	size := b.Addresses[0].Size
+	for i, a := range b.Addresses {
+		if a.Size == 0 {
+			continue
+		}
+		if done := &s.spooled[i]; done.end != a.Offset {
+			s.place(i)
+			done.start = a.Offset
+		}
+		s.spooled[i].end = a.Offset + int64(b.PhysicalSize)
+	}
 	if at == s.to && follows(b, s.starts, int64(s.to-s.from)) {
 		s.to += size
 		return nil
@@ -42,18 +53,13 @@ func (e spoolError) Unwrap() error { return e.error }
 // there to learn by how much it is too small, do not.
 func (s *spooling) flush() error {
 	blocks := s.blocks[s.from:s.to]
-	for i, start := range s.starts {
+	for _, start := range s.starts {
 		if start >= s.pool.usable() {
 			continue
 		}
 		if _, err := s.pool.opts.Spool.WriteAt(blocks, ondisk.DataOffset+start); err != nil {
 			return spoolError{err}
 		}
-		if done := &s.spooled[i]; done.end != start {
-			s.place(i)
-			done.start = start
-		}
-		s.spooled[i].end = start + int64(len(blocks))
 	}
 	s.blocks, s.from, s.to, s.starts = nil, 0, 0, s.starts[:0]
 	return nil

@@ -90,8 +90,8 @@ func WriteFile(ctx context.Context, m *diskmap.Map, f *os.File, opts Options) er
 }
 
 // notIn returns the map without what lies in a file already, where it belongs; nil if
-// nothing does. Of blocks of which only a part does, that part stays: they are written
-// as a whole.
+// nothing does. What shares a block with another extent stays: blocks are written as a
+// whole.
 func notIn(m *diskmap.Map, fi fs.FileInfo) (*diskmap.Map, error) {
 	same := make(map[*os.File]bool)
 	inPlace := func(e diskmap.Extent) (bool, error) {
@@ -117,18 +117,34 @@ func notIn(m *diskmap.Map, fi fs.FileInfo) (*diskmap.Map, error) {
 		}
 	}
 	found := false
-	for e := range m.Extents(0, m.Size()) {
+	add := func(e diskmap.Extent, before, behind int64) error {
 		there, err := inPlace(e)
-		if err != nil {
+		from, to := e.Offset, e.End()
+		if !there {
+			from = to
+		} else {
+			if before > blockFloor(from) {
+				from = min(blockCeil(from), to)
+			}
+			if behind < blockCeil(to) {
+				to = max(blockFloor(to), from)
+			}
+		}
+		place(e, e.Offset, from)
+		place(e, to, e.End())
+		found = found || there
+		return err
+	}
+	var last diskmap.Extent
+	before := int64(0) // the end of what is before it
+	for e := range m.Extents(0, m.Size()) {
+		if err := add(last, before, e.Offset); err != nil {
 			return nil, err
 		}
-		if from, to := blockCeil(e.Offset), blockFloor(e.End()); there && from <= to {
-			place(e, e.Offset, from)
-			place(e, to, e.End())
-		} else {
-			place(e, e.Offset, e.End())
-		}
-		found = found || there
+		last, before = e, last.End()
+	}
+	if err := add(last, before, blockCeil(m.Size())); err != nil {
+		return nil, err
 	}
 	if !found {
 		return nil, nil
